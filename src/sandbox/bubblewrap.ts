@@ -1,7 +1,7 @@
-import { constants } from "node:fs";
-import { access, lstat, mkdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { constants, existsSync } from "node:fs";
+import { access, lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Backend, Launch } from "./backend.ts";
+import { type Backend, type Launch, Refusal } from "./backend.ts";
 import { certificateVariables, commandEnvironment } from "./command-environment.ts";
 import { allowedDestinations, type HostRules } from "./hosts.ts";
 import { limitedShell } from "./limits-prologue.ts";
@@ -19,10 +19,18 @@ const PROXY_SOCKET = "/run/registry-proxy.sock";
 /** The user that a command sees itself as when the worker is not root. */
 const INSIDE_UID = 1000;
 /** What programs need of /etc: certificates, the loader's and the alternatives' tables, settings of language packages. */
-const ETC = [
-  "alternatives", "ca-certificates", "crypto-policies", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
-  "maven", "mime.types", "pki", "protocols", "services", "ssl",
-]; // biome-ignore format: a table
+const ETC =
+  /^(alternatives|ca-certificates|crypto-policies|java.*|ld\.so\.(cache|conf|conf\.d)|localtime|maven|mime\.types|protocols|services)$/;
+/** Folders of /etc that hold private keys too are shown in part. */
+const ETC_PARTS = [
+  "ssl/certs",
+  "ssl/openssl.cnf",
+  "pki/ca-trust",
+  "pki/java",
+  "pki/tls/cert.pem",
+  "pki/tls/certs",
+  "pki/tls/openssl.cnf",
+];
 
 export interface BubblewrapOptions extends HostRules {
   toolchain: Toolchain;
@@ -66,7 +74,7 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
   async function prepare(...[command, at, limits, slot]: Parameters<Backend["prepare"]>): Promise<Launch> {
     const inside = paths(at);
     const hosts = command.network === "none" ? [] : allowedDestinations(command.network.hosts, options);
-    const session = hosts.length > 0 ? await options.proxy.open(hosts) : undefined;
+    const session = hosts.length > 0 ? await openProxy(hosts) : undefined;
     const env = commandEnvironment(inside, options.toolchain, {
       readOnlyHome: at.environment?.readOnly ?? false,
       extra: { ...(session && { ...certificateVariables(), ...session.variables }), ...command.env },
@@ -110,6 +118,15 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
         if (at.environment && !at.environment.readOnly) await makeReadable(at.environment.directory);
       },
     };
+  }
+
+  async function openProxy(hosts: readonly string[]) {
+    try {
+      return await options.proxy.open(hosts);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : `${error}`;
+      throw new Refusal(`${why} Network for commands needs socat and ripgrep (apt-get install socat ripgrep).`);
+    }
   }
 
   function namespaces(): string[] {
@@ -185,7 +202,9 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
       if ((await readFile(file, "utf8").catch(() => undefined)) !== text) await writeFile(file, text, { mode: 0o644 });
       words.push("--ro-bind", file, `/etc/${name}`);
     }
-    return [...words, ...ETC.flatMap((name) => ["--ro-bind-try", `/etc/${name}`, `/etc/${name}`])];
+    const parts = ETC_PARTS.map((name) => `/etc/${name}`).filter(existsSync);
+    const whole = (await readdir("/etc")).filter((name) => ETC.test(name)).map((name) => `/etc/${name}`);
+    return [...words, ...readOnly([...whole, ...parts])];
   }
 }
 

@@ -106,7 +106,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
       return { ...refused("stopped by its caller before it began"), kind: "killed" };
     }
     try {
-      return await supervise(await backend.prepare(command, at, limits, slot), limits, signal);
+      return await supervise(await backend.prepare(command, at, limits, slot), limits, directory, signal);
     } catch (error) {
       if (error instanceof Refusal) return refused(error.message);
       throw error;

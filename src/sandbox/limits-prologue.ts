@@ -1,6 +1,7 @@
 import type { Limits } from "./sandbox.ts";
 
 /** File descriptors that the worker itself was started with are not the command's. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is shell text.
 const CLOSE_INHERITED = 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done';
 
 /**

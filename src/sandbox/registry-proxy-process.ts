@@ -50,7 +50,7 @@ async function serve(request: Request): Promise<void> {
     );
     SandboxManager.cleanupAfterCommand();
     const text = argv.join(" ");
-    const url = /--setenv HTTPS_PROXY (http:\/\/[\w.-]+:[\w.-]+@localhost:3128)/.exec(text)?.[1];
+    const url = /--setenv HTTPS_PROXY '?(http:\/\/[^\s'@]+@localhost:3128)/.exec(text)?.[1];
     if (!url) throw new Error("the sandbox runtime gave no proxy address");
     const javaAgent = /--setenv JAVA_TOOL_OPTIONS -javaagent:(\/\S+\.jar)/.exec(text)?.[1];
     SandboxManager.registerCommandNetworkLists(commandId, { allowedDomains: request.destinations });

@@ -4,7 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import type { Launch } from "./backend.ts";
-import { CappedOutput } from "./capped-output.ts";
+import { openOutputPipes } from "./output-pipe.ts";
 import type { CommandResult, Limits } from "./sandbox.ts";
 
 /** Exit code of the limits prologue when a limit could not be set. */
@@ -16,21 +16,30 @@ const COLLAPSE_MS = 1_500;
 
 /**
  * Starts the launch's program and waits until it and all that it holds are gone, or the time is over, or the signal
- * aborts. Never rejects for what the command does; rejects when the trusted program itself cannot be started.
+ * aborts. `directory` is a trusted folder for what lives as long as the command. Never rejects for what the command does;
+ * rejects when the trusted program itself cannot be started.
  */
-export async function supervise(launch: Launch, limits: Limits, signal?: AbortSignal): Promise<CommandResult> {
+export async function supervise(
+  launch: Launch,
+  limits: Limits,
+  directory: string,
+  signal?: AbortSignal,
+): Promise<CommandResult> {
   const started = performance.now();
+  const [stdout, stderr] = await openOutputPipes(directory, limits.maxOutputBytes);
+  // Any descriptor works; execa's types name those below 10 only.
+  const outputs = [stdout.writeEnd as 3, stderr.writeEnd as 3] as const;
   const child = execa(launch.file, launch.args, {
     cwd: launch.cwd,
     env: launch.env,
     extendEnv: false,
-    stdio: ["ignore", "pipe", "pipe", ...(launch.inputs ? (["pipe", "pipe", "pipe"] as const) : [])],
+    stdio: launch.inputs ? ["ignore", ...outputs, "pipe", "pipe", "pipe"] : ["ignore", ...outputs],
     buffer: false,
     reject: false,
     detached: true,
   });
-  const stdout = capture(child.stdout, limits.maxOutputBytes);
-  const stderr = capture(child.stderr, limits.maxOutputBytes);
+  stdout.started();
+  stderr.started();
   const holder = launch.inputs ? readHolder(child.stdio[4] as Readable) : undefined;
   if (launch.inputs) {
     feed(child.stdio[3] as Writable, launch.inputs[3]);
@@ -56,7 +65,6 @@ export async function supervise(launch: Launch, limits: Limits, signal?: AbortSi
     killGroup(child.pid);
     await waitUntilGone(await holder);
     await Promise.race([Promise.all([stdout.ended, stderr.ended]), sleep(PIPE_GRACE_MS, undefined, { ref: false })]);
-    for (const stream of child.stdio) stream?.destroy();
     const result = await child;
     if (result.exitCode === undefined && result.signal === undefined) {
       throw new Error(`Cannot start ${launch.file}: ${result.shortMessage}`);
@@ -71,18 +79,10 @@ export async function supervise(launch: Launch, limits: Limits, signal?: AbortSi
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", cancel);
+    stdout.close();
+    stderr.close();
     await launch.release();
   }
-}
-
-function capture(stream: Readable, maxBytes: number) {
-  const output = new CappedOutput(maxBytes);
-  stream.on("data", (chunk: Buffer) => output.add(chunk));
-  const ended = new Promise<void>((resolve) => {
-    stream.once("close", () => resolve());
-    stream.once("error", () => resolve());
-  });
-  return { output, ended };
 }
 
 function feed(stream: Writable, input: Uint8Array | string): void {
