@@ -1,0 +1,27 @@
+import type { Intent } from "../pipeline/intent.ts";
+import type { Outcome } from "../pipeline/outcome.ts";
+import type { Decision } from "../pipeline/run.ts";
+
+export interface RunStatus {
+  runKey: string;
+  workKey: string;
+  pipeline: string;
+  /** `waiting-turn`: another run of the same work or too many of the repository are active. `waiting-decision`: a person is asked. */
+  state: "queued" | "running" | "waiting-turn" | "waiting-decision" | "ended";
+  /** 1 is next; only while `waiting-turn`. */
+  place?: number;
+  outcome?: Outcome;
+}
+
+/** Decides where, when and how often steps are called. The same pipelines run on every engine. */
+export interface Engine {
+  /** Resolves after the intent is durably queued. The same intent again starts nothing, for ever. */
+  start(intent: Intent): Promise<{ runKey: string; repeated: boolean | "unknown" }>;
+  /** To the work's active run; stored in order, also when it comes before it is waited for. False when no run of this work is active. */
+  signal(workKey: string, name: "decision", payload: Decision): Promise<boolean>;
+  /** Cancels the work's active and waiting runs; false when there are none. */
+  cancel(workKey: string, reason: string): Promise<boolean>;
+  /** Every active and waiting run of a repository. */
+  cancelRepository(repositoryId: number, reason: string): Promise<void>;
+  status(runKey: string): Promise<RunStatus | undefined>;
+}

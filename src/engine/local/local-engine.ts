@@ -1,0 +1,370 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import type { Intent } from "../../pipeline/intent.ts";
+import type { Outcome } from "../../pipeline/outcome.ts";
+import type { Pipeline } from "../../pipeline/run.ts";
+import { Cancelled, UserFacingError } from "../../pipeline/step.ts";
+import {
+  addSignal,
+  cancelReasons,
+  claimRun,
+  idleRuns,
+  type RunRecord,
+  readHeld,
+  releaseAllExecutions,
+  renewExecutions,
+  requestCancel,
+  settleOutcome,
+} from "../../store/executions.ts";
+import { ExecutionLost, type Fence } from "../../store/journal.ts";
+import type { OpenStore } from "../../store/open-store.ts";
+import { endRun, type Granted, grantableEverywhere, placeOf, sleepRun, type TurnLimits } from "../../store/turns.ts";
+import type { Engine } from "../engine.ts";
+import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
+import { type Asleep, Draining, Execution, type ExecutionContext } from "./execution.ts";
+import { Intake } from "./intake.ts";
+import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
+
+export interface LocalEngineOptions {
+  store: OpenStore;
+  log: Logger;
+  pipelines: Readonly<Record<string, Pipeline>>;
+  executeStep: ExecuteStep;
+  /** Must not throw; it is called between steps and not waited for. */
+  onEvent?(event: EngineEvent): void;
+  /** Whether a recorded output fits the step as it is today; one that does not is done again. */
+  fits?(stepName: string, output: unknown): boolean;
+  /** Runs past their authorisation that this process executes at once. Commands and first steps have slots of their own. */
+  concurrency?: number;
+  frontConcurrency?: number;
+  /** Runs of one repository that are executed at once by all processes together. */
+  perRepositoryConcurrency?: number;
+  /** A worker that could not renew its hold for this long has lost it. */
+  leaseSeconds?: number;
+  /** How often runs that nobody advances are looked for. */
+  sweepSeconds?: number;
+  /** How often the queue is asked without being told that something came. */
+  pollSeconds?: number;
+}
+
+/** The port, and what its process needs: begin, stop in order, and wait in tests. */
+export interface LocalEngine extends Engine {
+  /** Connects the queue; after it, runs can be started, signalled and cancelled. Throws when the database is down. */
+  open(): Promise<void>;
+  /** Begins to execute runs here, and takes up what an earlier process left. */
+  work(): Promise<void>;
+  /**
+   * Ends in order, within about `seconds`: nothing new is begun, running steps are aborted without losing an attempt,
+   * and their runs are put back for the next process. The store stays open.
+   */
+  drain(seconds: number): Promise<void>;
+  /** Resolves when nothing is left that could be executed now. */
+  idle(): Promise<void>;
+  /** Every active and waiting run of an installation (P15). */
+  cancelInstallation(installationId: number, reason: string): Promise<void>;
+}
+
+/** Greater goes first: a command answers at once, and work that people wait for in a review goes before new work. */
+const priorities: Record<string, number> = { "answer-command": 100, "iterate-pr": 10, "issue-to-pr": 0 };
+/** Runs of these take no turn and no lease, and are not what a cancel or a signal means (architecture.md rule 12). */
+const commands = ["answer-command"];
+/** Where a cancel comes from another process, it is seen after this long at most. */
+const cancelPollSeconds = 1;
+
+/**
+ * Executes pipelines from a queue in the store's database (pg-boss on PGlite or PostgreSQL). Jobs only say "advance this
+ * run": the truth is the tables of runs and steps, from which every job can be made again.
+ */
+export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
+  const { store, log, pipelines, onEvent = () => undefined } = options;
+  const { database } = store;
+  const { db } = database;
+  const { concurrency = 4, frontConcurrency = 8, leaseSeconds = 30, sweepSeconds = 10 } = options;
+  const turnLimits: TurnLimits = { perRepositoryConcurrency: options.perRepositoryConcurrency ?? 2, leaseSeconds };
+  const executions = new Map<string, Execution>();
+  const timers: NodeJS.Timeout[] = [];
+  let draining = false;
+
+  const context: ExecutionContext = {
+    db,
+    log,
+    executeStep: options.executeStep,
+    onEvent,
+    turnLimits,
+    fits: options.fits ?? (() => true),
+  };
+  const jobs = new Jobs({
+    database,
+    log,
+    concurrency: { front: frontConcurrency, work: concurrency },
+    pollSeconds: options.pollSeconds ?? 1,
+    execute: advance,
+  });
+  const intake = new Intake(async (intents) => {
+    const filed = await store.runs.file(intents, priorityOf);
+    const created = filed.flatMap(({ runKey, repeated }, index) =>
+      repeated ? [] : [{ runKey, intent: intents[index] as Intent }],
+    );
+    await jobs.send(created.map(({ runKey, intent }) => ({ runKey, lane: "front", priority: priorityOf(intent) })));
+    return filed;
+  });
+
+  /** One job: claims the run and advances it until it ends, sleeps or is taken away. */
+  async function advance(job: { id: string; runKey: string; lane: Lane }): Promise<void> {
+    const fence: Fence = { runKey: job.runKey, executionId: randomUUID() };
+    const claimed = await claimRun(db, { ...fence, jobId: job.id, leaseSeconds });
+    // It has ended, or another worker advances it and will see what this job was sent for.
+    if (!claimed) return;
+    if (claimed.startedAt && claimed.state === "running" && claimed.stage === "front") tell(claimed, "running");
+    let run: RunRecord | undefined = claimed;
+    while (run) {
+      if (draining) return putBack(fence, run);
+      const lane = job.lane === "work" ? "work" : "front";
+      if (lane === "front" && job.lane !== "dead" && run.stage === "work" && !run.cancelReason && !run.outcome) {
+        // Long work has slots of its own.
+        await fallAsleep(fence, run, {
+          state: run.state === "waiting-turn" ? "waiting-turn" : "running",
+          wakeInSeconds: 0,
+        });
+        return;
+      }
+      try {
+        if (await advanceOnce(fence, run, lane, job.lane === "dead")) return;
+      } catch (error) {
+        if (error instanceof ExecutionLost) {
+          log.warn({ runKey: job.runKey }, "another worker took this run over");
+          return;
+        }
+        if (error instanceof Draining) return putBack(fence, run);
+        throw error;
+      }
+      run = await readHeld(db, fence);
+    }
+  }
+
+  /** True when this execution is over; false when there is news and the run is to be told again. */
+  async function advanceOnce(fence: Fence, run: RunRecord, lane: "front" | "work", dead: boolean): Promise<boolean> {
+    let outcome: Outcome | null = run.outcome;
+    if (!outcome) {
+      const told = dead
+        ? givenUp(run)
+        : run.cancelReason
+          ? cancelled(run.cancelReason)
+          : await tellPipeline(fence, run, lane);
+      if ("state" in told) return fallAsleep(fence, run, told);
+      outcome = (await settleOutcome(db, fence, told)) ?? null;
+      if (!outcome) throw new ExecutionLost(fence);
+    }
+    const settled = outcome;
+    const reported = await held(fence, run, lane, (execution) => execution.report(settled));
+    if (reported !== "done") return fallAsleep(fence, run, reported);
+    const granted = await endRun(db, fence, turnLimits);
+    if (!granted) throw new ExecutionLost(fence);
+    onEvent({ kind: "run", runKey: run.runKey, workKey: run.workKey, pipeline: run.pipeline, state: "ended", outcome });
+    await wake(granted);
+    return true;
+  }
+
+  async function tellPipeline(fence: Fence, run: RunRecord, lane: "front" | "work"): Promise<Outcome | Asleep> {
+    const pipeline = pipelines[run.pipeline];
+    if (!pipeline) return failed(run, new Error(`There is no pipeline called ${run.pipeline}`));
+    return held(fence, run, lane, async (execution) => {
+      try {
+        const told = await execution.tell(pipeline);
+        if (execution.stopReason) throw execution.stopReason;
+        return told.kind === "outcome" ? told.outcome : told;
+      } catch (error) {
+        const reason = execution.stopReason;
+        if (reason instanceof Cancelled) return cancelled(reason.message);
+        if (reason) throw reason;
+        return failed(run, error);
+      }
+    });
+  }
+
+  /** While it is held here, its hold is renewed and cancels reach it. */
+  async function held<T>(
+    fence: Fence,
+    run: RunRecord,
+    lane: "front" | "work",
+    work: (execution: Execution) => Promise<T>,
+  ): Promise<T> {
+    const execution = new Execution(context, fence, run, lane);
+    executions.set(fence.executionId, execution);
+    // What came between reading the run and registering here would be seen by nobody.
+    if (draining) execution.stop(new Draining());
+    try {
+      return await work(execution);
+    } finally {
+      executions.delete(fence.executionId);
+    }
+  }
+
+  function failed(run: RunRecord, error: unknown): Outcome {
+    log.error({ runKey: run.runKey, pipeline: run.pipeline, err: error }, "a pipeline failed");
+    if (error instanceof UserFacingError) return { kind: "failed", reason: error.message, detail: error.advice };
+    return { kind: "failed", reason: `Something went wrong that is not about your request (run ${run.runKey}).` };
+  }
+
+  function givenUp(run: RunRecord): Outcome {
+    log.error({ runKey: run.runKey }, "a run was given up after its job had failed too often");
+    return { kind: "failed", reason: `The run could not be executed and was given up (run ${run.runKey}).` };
+  }
+
+  async function fallAsleep(fence: Fence, run: RunRecord, asleep: Asleep): Promise<boolean> {
+    const stage = asleep.state === "waiting-turn" ? run.stage : (await readHeld(db, fence))?.stage;
+    if (!stage) throw new ExecutionLost(fence);
+    const { slept, granted } = await sleepRun(db, fence, { ...asleep, wakes: run.wakes, stage }, turnLimits);
+    if (!slept) return false;
+    const { runKey, priority } = run;
+    if (asleep.wakeInSeconds !== undefined) {
+      const lane = run.outcome ? "front" : asleep.state === "waiting-turn" ? "work" : stage;
+      await jobs.send([{ runKey, lane, priority, afterSeconds: asleep.wakeInSeconds }]);
+    }
+    await wake(granted);
+    if (asleep.state === "running") return true;
+    const goesOn = granted.some((other) => other.runKey === runKey);
+    const place = asleep.state === "waiting-turn" && !goesOn ? await placeOf(db, runKey) : undefined;
+    if (!goesOn) tell(run, asleep.state, place);
+    return true;
+  }
+
+  /** For the next process: the run is free and has a job. */
+  async function putBack(fence: Fence, run: RunRecord): Promise<void> {
+    const now = await readHeld(db, fence);
+    if (!now) return;
+    const { wakes, stage, priority, runKey } = now;
+    const { slept } = await sleepRun(db, fence, { state: "running", wakes, stage, wakeInSeconds: 0 }, turnLimits);
+    // Signalled in this very moment: the sweep of the next process finds it, and its lease expires by itself.
+    if (slept) await jobs.send([{ runKey, lane: run.outcome ? "front" : stage, priority }]);
+  }
+
+  async function wake(granted: readonly Granted[]): Promise<void> {
+    await jobs.send(granted.map(({ runKey, priority }) => ({ runKey, priority, lane: "work" })));
+  }
+
+  function tell(run: RunRecord, state: "running" | "waiting-turn" | "waiting-decision", place?: number): void {
+    onEvent({ kind: "run", runKey: run.runKey, workKey: run.workKey, pipeline: run.pipeline, state, place });
+  }
+
+  async function renew(): Promise<void> {
+    const ids = [...executions.keys()];
+    if (ids.length === 0) return;
+    const renewed = await renewExecutions(db, ids, leaseSeconds);
+    for (const id of ids) if (!renewed.has(id)) stopLost(id);
+  }
+
+  function stopLost(executionId: string): void {
+    const execution = executions.get(executionId);
+    execution?.stop(new ExecutionLost(execution.fence));
+  }
+
+  async function seeCancels(): Promise<void> {
+    const runKeys = [...executions.values()].map((execution) => execution.fence.runKey);
+    if (runKeys.length === 0) return;
+    stopCancelled(await cancelReasons(db, runKeys));
+  }
+
+  function stopCancelled(reasons: ReadonlyMap<string, string>): void {
+    for (const execution of executions.values()) {
+      const reason = reasons.get(execution.fence.runKey);
+      if (reason !== undefined) execution.stop(new Cancelled(reason));
+    }
+  }
+
+  async function cancelRuns(which: Parameters<typeof requestCancel>[1], reason: string): Promise<number> {
+    const asked = await requestCancel(db, which, reason, { pipelines: commands });
+    stopCancelled(new Map(asked.map(({ runKey }) => [runKey, reason])));
+    // In the front lane: ending needs no turn, and must not wait for a slot of long work.
+    await jobs.send(asked.map(({ runKey, priority }) => ({ runKey, priority: priority + 50, lane: "front" })));
+    return asked.length;
+  }
+
+  /** Sends again what was lost: jobs of runs that nobody advances, and wake-ups of runs that may take their turn. */
+  async function sweep(): Promise<void> {
+    const queued = await jobs.queuedRunKeys();
+    const lost: AdvanceJob[] = (await idleRuns(db)).map(({ stage, ...run }) => ({ ...run, lane: stage }));
+    const granted = await grantableEverywhere(db, turnLimits);
+    await jobs.send(lost.filter(({ runKey }) => !queued.has(runKey)));
+    await wake(granted.filter(({ runKey }) => !queued.has(runKey)));
+  }
+
+  function every(seconds: number, work: () => Promise<void>): void {
+    let busy = false;
+    const timer = setInterval(async () => {
+      if (busy) return;
+      busy = true;
+      try {
+        await work();
+      } catch (error) {
+        log.warn({ error: String(error) }, "the engine's upkeep failed; trying again");
+      }
+      busy = false;
+    }, seconds * 1000);
+    timer.unref();
+    timers.push(timer);
+  }
+
+  return {
+    open: () => jobs.open(),
+
+    work: async () => {
+      if (database.kind === "pglite") {
+        // The only process: what seems to be executed belongs to one that ended.
+        await releaseAllExecutions(db);
+        await jobs.clear();
+      }
+      await sweep();
+      every(leaseSeconds / 4, renew);
+      every(sweepSeconds, sweep);
+      every(cancelPollSeconds, seeCancels);
+      await jobs.work();
+    },
+
+    start: (intent) => intake.add(intent),
+
+    signal: async (workKey, name, payload) => {
+      const woken = await addSignal(db, workKey, name, payload, { pipelines: commands });
+      if (!woken) return false;
+      const { stage, ...run } = woken;
+      await jobs.send([{ ...run, lane: stage }]);
+      return true;
+    },
+
+    cancel: async (workKey, reason) => (await cancelRuns({ workKey }, reason)) > 0,
+    cancelRepository: async (repositoryId, reason) => void (await cancelRuns({ repositoryId }, reason)),
+    cancelInstallation: async (installationId, reason) => void (await cancelRuns({ installationId }, reason)),
+
+    status: async (runKey) => {
+      const run = await store.runs.get(runKey);
+      if (!run) return undefined;
+      const { workKey, pipeline, state, outcome } = run;
+      const place = state === "waiting-turn" ? await placeOf(db, runKey) : undefined;
+      return { runKey, workKey, pipeline, state, place, outcome: state === "ended" ? outcome : undefined };
+    },
+
+    drain: async (seconds) => {
+      draining = true;
+      jobs.stopFetching();
+      for (const execution of executions.values()) execution.stop(new Draining());
+      await jobs.finished(seconds);
+      for (const timer of timers.splice(0)) clearInterval(timer);
+      await jobs.close();
+    },
+
+    idle: async () => {
+      for (;;) {
+        if (jobs.activeCount === 0 && (await jobs.queuedRunKeys()).size === 0 && jobs.activeCount === 0) return;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    },
+  };
+}
+
+function priorityOf(intent: Intent): number {
+  return priorities[intent.pipeline] ?? 0;
+}
+
+function cancelled(reason: string): Outcome {
+  return { kind: "cancelled", reason };
+}

@@ -1,0 +1,207 @@
+import { and, asc, desc, eq, inArray, isNull, ne, notInArray, or, sql } from "drizzle-orm";
+import type { Outcome } from "../pipeline/outcome.ts";
+import type { Decision } from "../pipeline/run.ts";
+import type { Db, Queries } from "./database.ts";
+import { type Fence, holds } from "./journal.ts";
+import { leases, runs, signals, turns } from "./schema.ts";
+
+export type RunRecord = typeof runs.$inferSelect;
+
+/**
+ * Makes `executionId` the one execution that may advance the run. Undefined when the run has ended, is unknown, or when
+ * another live execution holds it. The same job delivered again takes over at once: its queue has given its worker up.
+ */
+export async function claimRun(
+  db: Db,
+  claim: Fence & { jobId: string; leaseSeconds: number },
+): Promise<RunRecord | undefined> {
+  const [row] = await db
+    .update(runs)
+    .set({
+      executionId: claim.executionId,
+      executionJob: claim.jobId,
+      executionExpiresAt: inSeconds(claim.leaseSeconds),
+      state: sql`CASE WHEN ${runs.state} = 'queued' THEN 'running' ELSE ${runs.state} END`,
+      startedAt: sql`coalesce(${runs.startedAt}, now())`,
+      wakeAt: null,
+    })
+    .where(
+      and(
+        eq(runs.runKey, claim.runKey),
+        ne(runs.state, "ended"),
+        or(
+          isNull(runs.executionId),
+          sql`${runs.executionExpiresAt} <= clock_timestamp()`,
+          eq(runs.executionJob, claim.jobId),
+        ),
+      ),
+    )
+    .returning();
+  return row;
+}
+
+/**
+ * Renews executions and their leases. Returns the ids that are still held; the others were taken over or had expired:
+ * what has expired is not renewed, so that a frozen worker loses.
+ */
+export async function renewExecutions(db: Db, executionIds: string[], leaseSeconds: number): Promise<Set<string>> {
+  const rows = await db
+    .update(runs)
+    .set({ executionExpiresAt: inSeconds(leaseSeconds) })
+    .where(and(inArray(runs.executionId, executionIds), sql`${runs.executionExpiresAt} > clock_timestamp()`))
+    .returning({ executionId: runs.executionId });
+  const held = rows.map((row) => row.executionId as string);
+  if (held.length > 0) {
+    await db
+      .update(leases)
+      .set({ expiresAt: inSeconds(leaseSeconds) })
+      .where(inArray(leases.executionId, held));
+  }
+  return new Set(held);
+}
+
+/** Whether the execution holds its run, and the repository's lease if it needs one, at this moment. */
+export async function holdsNow(db: Db, fence: Fence, needsLease: boolean): Promise<boolean> {
+  const rows = await db
+    .select({ lease: leases.runKey })
+    .from(runs)
+    .leftJoin(
+      leases,
+      and(
+        eq(leases.runKey, runs.runKey),
+        eq(leases.executionId, fence.executionId),
+        sql`${leases.expiresAt} > clock_timestamp()`,
+      ),
+    )
+    .where(and(holds(fence), ne(runs.state, "ended"), sql`${runs.executionExpiresAt} > clock_timestamp()`));
+  return rows.length > 0 && (!needsLease || rows[0]?.lease !== null);
+}
+
+/** The run as it is now; undefined when the fence does not hold any more. */
+export async function readHeld(db: Db, fence: Fence): Promise<RunRecord | undefined> {
+  const [row] = await db.select().from(runs).where(holds(fence));
+  return row;
+}
+
+/** The key of the run's work, which `authorise-trigger` may have resolved to another one than the subject's. */
+export async function currentWorkKey(db: Db, runKey: string): Promise<string> {
+  const [row] = await db.select({ workKey: runs.workKey }).from(runs).where(eq(runs.runKey, runKey));
+  if (!row) throw new Error(`There is no run ${runKey} any more`);
+  return row.workKey;
+}
+
+/** Reasons of the runs among these that were asked to stop, by run key. */
+export async function cancelReasons(db: Db, runKeys: string[]): Promise<Map<string, string>> {
+  const rows = await db
+    .select({ runKey: runs.runKey, reason: runs.cancelReason })
+    .from(runs)
+    .where(and(inArray(runs.runKey, runKeys), sql`${runs.cancelReason} IS NOT NULL`));
+  return new Map(rows.map((row) => [row.runKey, row.reason as string]));
+}
+
+/**
+ * Asks runs to stop, unless their outcome is settled already. Returns those that were asked, now or before; they need
+ * to be woken.
+ */
+export async function requestCancel(
+  db: Db,
+  which: { workKey: string } | { repositoryId: number } | { installationId: number },
+  reason: string,
+  except: { pipelines: readonly string[] },
+): Promise<{ runKey: string; priority: number }[]> {
+  const mine =
+    "workKey" in which
+      ? eq(runs.workKey, which.workKey)
+      : "repositoryId" in which
+        ? eq(runs.repositoryId, which.repositoryId)
+        : eq(runs.installationId, which.installationId);
+  return db
+    .update(runs)
+    .set({ cancelReason: sql`coalesce(${runs.cancelReason}, ${reason})`, wakes: sql`${runs.wakes} + 1` })
+    .where(and(mine, ne(runs.state, "ended"), isNull(runs.outcome), notInArray(runs.pipeline, [...except.pipelines])))
+    .returning({ runKey: runs.runKey, priority: runs.priority });
+}
+
+/**
+ * Stores a signal for the work's active run: the one that has the turn, else the oldest that has not ended.
+ * Returns it, to be woken; undefined when no run of this work is active.
+ */
+export async function addSignal(
+  db: Db,
+  workKey: string,
+  name: string,
+  payload: Decision,
+  except: { pipelines: readonly string[] },
+): Promise<{ runKey: string; priority: number; stage: "front" | "work" } | undefined> {
+  return db.transaction(async (tx) => {
+    const [active] = await tx
+      .select({ runKey: runs.runKey })
+      .from(runs)
+      .leftJoin(turns, eq(turns.runKey, runs.runKey))
+      .where(
+        and(
+          eq(runs.workKey, workKey),
+          ne(runs.state, "ended"),
+          isNull(runs.outcome),
+          notInArray(runs.pipeline, [...except.pipelines]),
+        ),
+      )
+      .orderBy(sql`${turns.runKey} IS NULL`, asc(runs.sequence))
+      .limit(1);
+    if (!active) return undefined;
+    await tx.insert(signals).values({ runKey: active.runKey, name, payload });
+    const [woken] = await tx
+      .update(runs)
+      .set({ wakes: sql`${runs.wakes} + 1` })
+      .where(eq(runs.runKey, active.runKey))
+      .returning({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage });
+    return woken;
+  });
+}
+
+/**
+ * Settles how the run ends, once and for all: what was settled before stays, and a run that was asked to stop ends as
+ * cancelled whatever its pipeline returned. Undefined when the fence does not hold.
+ */
+export async function settleOutcome(db: Db, fence: Fence, outcome: Outcome): Promise<Outcome | undefined> {
+  const [row] = await db
+    .update(runs)
+    .set({
+      outcome: sql`coalesce(${runs.outcome}, CASE WHEN ${runs.cancelReason} IS NOT NULL
+        THEN json_build_object('kind', 'cancelled', 'reason', ${runs.cancelReason})
+        ELSE ${JSON.stringify(outcome)}::json END)`,
+    })
+    .where(holds(fence))
+    .returning({ outcome: runs.outcome });
+  return row?.outcome ?? undefined;
+}
+
+/** Runs that should be advancing and are not: no live execution, and nothing that they wait for is in the future. */
+export async function idleRuns(db: Db): Promise<{ runKey: string; priority: number; stage: "front" | "work" }[]> {
+  return db
+    .select({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage })
+    .from(runs)
+    .where(
+      and(
+        ne(runs.state, "ended"),
+        or(isNull(runs.executionId), sql`${runs.executionExpiresAt} <= clock_timestamp()`),
+        or(isNull(runs.wakeAt), sql`${runs.wakeAt} <= now()`),
+        or(ne(runs.state, "waiting-turn"), sql`${runs.cancelReason} IS NOT NULL`),
+      ),
+    )
+    .orderBy(desc(runs.priority), asc(runs.sequence));
+}
+
+/** After a start of the only process that may use this database: nobody else can hold a run. */
+export async function releaseAllExecutions(db: Queries): Promise<void> {
+  await db.delete(leases);
+  await db
+    .update(runs)
+    .set({ executionId: null, executionJob: null, executionExpiresAt: null })
+    .where(and(ne(runs.state, "ended"), sql`${runs.executionId} IS NOT NULL`));
+}
+
+/** A moment relative to the database's clock, the only clock that all workers share. */
+export function inSeconds(seconds: number) {
+  return sql`clock_timestamp() + make_interval(secs => ${seconds})`;
+}
