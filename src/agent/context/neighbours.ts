@@ -1,0 +1,128 @@
+import type { Candidate } from "./candidates.ts";
+import { extensionOf } from "./file-kind.ts";
+
+/** Which files import which, by index. A file is at most once in each list. */
+export interface ImportGraph {
+  imports: readonly number[][];
+  importedBy: readonly number[][];
+}
+
+/**
+ * Resolves what the candidates import to files of the same tree, by names alone: relative paths, and dotted or
+ * slashed module names whose last parts are the end of exactly one path (or few). Packages from elsewhere fall out.
+ */
+export function readImportGraph(candidates: readonly Candidate[]): ImportGraph {
+  const resolver = new Resolver(candidates);
+  const imports = candidates.map(({ path, facts, kind }, index) => {
+    if (kind === "docs" || kind === "other" || kind === "vendored" || kind === "generated") return [];
+    const found = new Set<number>();
+    for (const specifier of facts.imports) for (const one of resolver.resolve(path, specifier)) found.add(one);
+    found.delete(index);
+    return [...found];
+  });
+  const importedBy: number[][] = candidates.map(() => []);
+  imports.forEach((list, index) => {
+    for (const one of list) importedBy[one]!.push(index);
+  });
+  return { imports, importedBy };
+}
+
+/** A name that fits more files than this says too little. */
+const maxFits = 3;
+const indexNames = ["index", "__init__", "mod", "lib", "main"];
+
+class Resolver {
+  /** Path without extension → files. */
+  readonly #stems = new Map<string, number[]>();
+  readonly #byLastTwo = new Map<string, number[]>();
+  readonly #folders = new Map<string, number[]>();
+  readonly #candidates: readonly Candidate[];
+
+  constructor(candidates: readonly Candidate[]) {
+    this.#candidates = candidates;
+    candidates.forEach(({ path, kind }, index) => {
+      if (kind !== "source" && kind !== "test" && kind !== "example") return;
+      const stem = withoutExtension(path);
+      push(this.#stems, stem, index);
+      const parts = stem.split("/");
+      if (indexNames.includes(parts.at(-1)!) && parts.length > 1) {
+        parts.pop();
+        push(this.#stems, parts.join("/"), index);
+      }
+      push(this.#byLastTwo, parts.slice(-2).join("/"), index);
+      if (extensionOf(path) === "go" && kind === "source") {
+        push(this.#folders, path.slice(0, Math.max(0, path.lastIndexOf("/"))), index);
+      }
+    });
+  }
+
+  resolve(from: string, specifier: string): readonly number[] {
+    const folder = from.slice(0, Math.max(0, from.lastIndexOf("/")));
+    if (/^\.{1,2}(?:\/|$)/.test(specifier)) return this.#at(join(folder, specifier)) ?? this.#named(folder, specifier);
+    const python = /^(\.+)([\w.]*)$/.exec(specifier);
+    if (python) {
+      const up = "../".repeat(python[1]!.length - 1);
+      return this.#at(join(folder, `${up}${python[2]!.replaceAll(".", "/")}`)) ?? [];
+    }
+    if (extensionOf(from) === "go") return this.#goPackage(specifier);
+    const name = specifier.replace(/^(?:crate|self|super)::/, "").replace(/^[#@~]\/?/, "");
+    const parts = name.split(/::|[/\\]|\.(?=\w+)/).filter((part) => part !== "");
+    for (let end = parts.length; end > 0; end--) {
+      const fits = this.#fits(parts.slice(0, end), folder);
+      if (fits.length > 0) return fits;
+      if (end < parts.length - 1) break;
+    }
+    return [];
+  }
+
+  #at(path: string): number[] | undefined {
+    return this.#stems.get(path) ?? this.#stems.get(withoutExtension(path));
+  }
+
+  #named(folder: string, specifier: string): readonly number[] {
+    return this.#fits(join("", specifier.replace(/^(?:\.{1,2}\/)+/, "")).split("/"), folder);
+  }
+
+  #goPackage(specifier: string): readonly number[] {
+    const parts = specifier.split("/");
+    for (let start = 0; start < parts.length; start++) {
+      const files = this.#folders.get(parts.slice(start).join("/"));
+      if (files && files.length <= 12) return files;
+    }
+    return [];
+  }
+
+  #fits(parts: readonly string[], folder: string): readonly number[] {
+    if (parts.length === 0) return [];
+    const clean = [...parts.slice(0, -1), withoutExtension(parts.at(-1)!)];
+    const near = this.#stems.get(join(folder, clean.join("/"))) ?? this.#stems.get(clean.join("/"));
+    if (near) return near;
+    if (clean.length < 2) return [];
+    const wanted = `/${clean.join("/")}`;
+    const found = (this.#byLastTwo.get(clean.slice(-2).join("/")) ?? []).filter((index) => {
+      const stem = withoutExtension(this.#candidates[index]!.path);
+      const withoutIndex = stem.replace(/\/[^/]+$/, "");
+      return `/${stem}`.endsWith(wanted) || `/${withoutIndex}`.endsWith(wanted);
+    });
+    return found.length <= maxFits ? found : [];
+  }
+}
+
+function push(map: Map<string, number[]>, key: string, value: number): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+function withoutExtension(path: string): string {
+  return path.replace(/(?:\.d)?\.[A-Za-z0-9]+$/, "");
+}
+
+function join(folder: string, relative: string): string {
+  const parts = folder === "" ? [] : folder.split("/");
+  for (const part of relative.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && part !== "") parts.push(part);
+  }
+  return parts.join("/");
+}
