@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { access, constants } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Backend, Refusal } from "./backend.ts";
@@ -71,7 +72,7 @@ export function container(options: ContainerOptions): Backend {
     const [file = "", ...leading] = found;
     return {
       file,
-      args: [...leading, ...containerArguments(options, name, command, at, limits, slot, isRoot)],
+      args: [...leading, ...containerArguments(options, file, name, command, at, limits, isRoot ? slot : undefined)],
       env: engineEnvironment(),
       cwd: "/",
       release: async () => {
@@ -85,19 +86,19 @@ export function container(options: ContainerOptions): Backend {
   }
 }
 
-/** The engine's arguments for one command. https://docs.docker.com/reference/cli/docker/container/run/ */
+/** The engine's arguments for one command; a worker that is root gives the slot whose user it runs as. https://docs.docker.com/reference/cli/docker/container/run/ */
 export function containerArguments(
   options: ContainerOptions,
+  engine: string,
   name: string,
   command: Command,
   at: Tree,
   limits: Limits,
-  slot: Slot,
-  isRoot: boolean,
+  slot: Slot | undefined,
 ): string[] {
   const inside = paths(at);
-  const user = isRoot ? slot.uid : process.getuid?.();
-  const group = isRoot ? slot.uid : process.getgid?.();
+  const user = slot?.uid ?? process.getuid?.();
+  const group = slot?.uid ?? process.getgid?.();
   const env = commandEnvironment(
     inside,
     { searchPath: IMAGE_PATH, variables: {} },
@@ -106,7 +107,7 @@ export function containerArguments(
   const assignments = Object.entries(env).map(([key, value]) => `${key}=${value}`);
   const controlGroups = options.controlGroups ?? true;
   return [
-    ...["run", "--rm", "--init", "--name", name, "--pull", "never", "--network", "none", "--read-only"],
+    ...["run", "--rm", "--name", name, "--pull", "never", "--network", "none", "--read-only"],
     ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", `${user}:${group}`],
     ...(controlGroups
       ? [
@@ -126,6 +127,7 @@ export function containerArguments(
       "--ulimit",
       "core=0:0",
     ],
+    ...(slot === undefined && engine.endsWith("podman") ? ["--userns", "keep-id"] : []),
     ...["--shm-size", SHARED_MEMORY, "--hostname", "sandbox"],
     ...mount(at.directory, inside.tree),
     ...mount(at.temporary, inside.temporary),
@@ -133,7 +135,8 @@ export function containerArguments(
     ...options.extraReadPaths.flatMap((path) => mount(path, path, true)),
     ...["--workdir", join(inside.tree, command.directory ?? "."), "--entrypoint", "env", options.image ?? "", "-i"],
     ...assignments,
-    ...limitedShell("/bin/bash", limits, true, command.run),
+    // A shell as process 1 collects what the command leaves; engines' own --init is not installed everywhere.
+    ...["/bin/bash", "-c", '"$@"; exit $?', "init", ...limitedShell("/bin/bash", limits, true, command.run)],
   ];
 }
 
@@ -178,11 +181,9 @@ async function trusted(engine: readonly string[], args: readonly string[]) {
 
 /** Rootless engines keep their state below the home and the run-time directory of the worker's user. */
 function engineEnvironment(): Record<string, string> {
-  const { HOME, XDG_RUNTIME_DIR, DOCKER_HOST } = process.env;
   return {
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    ...(HOME && { HOME }),
-    ...(XDG_RUNTIME_DIR && { XDG_RUNTIME_DIR }),
-    ...(DOCKER_HOST && { DOCKER_HOST }),
+    HOME: homedir(),
+    XDG_RUNTIME_DIR: `/run/user/${process.getuid?.() ?? 0}`,
   };
 }

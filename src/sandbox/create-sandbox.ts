@@ -18,6 +18,10 @@ export interface SandboxOptions {
   backend: "auto" | BackendName;
   /** Container image, which must hold bash and the toolchain. Needed by the container backend. */
   image?: string;
+  /** Container engine command; docker or podman is found by itself when absent. */
+  containerEngine?: readonly string[];
+  /** False where the container engine cannot use control groups: limits then hold for each process only. */
+  containerControlGroups?: boolean;
   /** When given, the only hosts that any command may ask for. */
   proxyHosts?: readonly string[];
   /** Shown read-only beside the detected toolchain. */
@@ -150,7 +154,13 @@ async function chooseBackend(options: SandboxOptions, directory: string): Promis
         directory,
         proxy: createRegistryProxy(),
       }),
-    container: () => container({ image: options.image, extraReadPaths: options.extraReadPaths ?? [] }),
+    container: () =>
+      container({
+        image: options.image,
+        engine: options.containerEngine,
+        controlGroups: options.containerControlGroups,
+        extraReadPaths: options.extraReadPaths ?? [],
+      }),
     none: () => none({ toolchain }),
   };
   if (options.backend !== "auto") return make[options.backend]();

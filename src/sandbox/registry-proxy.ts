@@ -69,7 +69,7 @@ export function createRegistryProxy(): RegistryProxy {
     const directory = await mkdtemp(join(tmpdir(), "millwright-proxy-"));
     const child = fork(fileURLToPath(new URL("registry-proxy-process.ts", import.meta.url)), [], {
       cwd: directory,
-      env: { PATH: "/usr/local/bin:/usr/bin:/bin", TMPDIR: directory, CLAUDE_CODE_TMPDIR: directory },
+      env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: directory, TMPDIR: directory, CLAUDE_CODE_TMPDIR: directory },
       execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });

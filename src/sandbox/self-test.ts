@@ -11,6 +11,7 @@ import type { Command, CommandResult, Limits, SelfTest, Tree } from "./sandbox.t
 type Run = (command: Command, at: Tree, limits: Limits) => Promise<CommandResult>;
 type Check = SelfTest["checks"][number];
 
+const RUNS = "a command runs";
 const MAX_PROCESSES = 40;
 const LIMITS: Limits = {
   timeoutSeconds: 20,
@@ -104,7 +105,7 @@ async function probe(run: Run, stage: Stage): Promise<Check[]> {
     detail: passed ? "held" : detail,
   });
   return [
-    check("a command runs", ran, `${result.kind} ${result.reason ?? ""} ${result.stderr.slice(-500)}`.trim()),
+    check(RUNS, ran, `${result.kind} ${result.reason ?? ""} ${result.stderr.slice(-500)}`.trim()),
     check("a command writes its tree", wrote.trim() === "written", "the file that it wrote is not there"),
     check("the worker's environment is hidden", !said("environment=read"), `/proc/${process.pid}/environ was read`),
     check("a key file is hidden", !said(`key=${stage.secret}`), `${stage.key} was read`),

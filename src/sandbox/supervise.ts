@@ -159,10 +159,17 @@ function ending(
   if (stopped === "cancelled") return { kind: "killed", signal: "SIGKILL", reason: "stopped by its caller" };
   const signal = (endSignal as NodeJS.Signals | undefined) ?? signalOf(exitCode);
   if (signal === "SIGKILL" || signal === "SIGXCPU" || signal === "SIGXFSZ" || signal === "SIGSYS") {
-    return { kind: "killed", exitCode, signal, reason: reasonOf(signal, limits) };
+    return {
+      kind: "killed",
+      exitCode: exitCode ?? 128 + constants.signals[signal],
+      signal,
+      reason: reasonOf(signal, limits),
+    };
   }
+  // One shape, whether a shell or the kernel reported the signal.
+  if (signal) return { kind: "failed", exitCode: exitCode ?? 128 + constants.signals[signal], signal };
   if (exitCode === LIMIT_NOT_SET) return { kind: "failed", exitCode, reason: "exit code 125: see the error output" };
-  return { kind: exitCode === 0 ? "ok" : "failed", exitCode, ...(signal && { signal }) };
+  return { kind: exitCode === 0 ? "ok" : "failed", exitCode };
 }
 
 /** A shell reports a child's death by signal as 128 + its number. */
