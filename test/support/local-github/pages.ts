@@ -1,0 +1,44 @@
+import { randomBytes } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import type { World } from "./world.ts";
+
+/**
+ * The few pages of the web site that a program needs: `/settings/apps/new` (also of an organization) takes a posted App
+ * manifest and sends the browser back with a code. Returns whether the request was for a page.
+ */
+export async function servePage(
+  world: World,
+  method: string,
+  path: string,
+  url: URL,
+  body: string,
+  response: ServerResponse,
+): Promise<boolean> {
+  if (!/^(\/organizations\/[^/]+)?\/settings\/apps\/new$/.test(path)) return false;
+  if (method !== "POST") {
+    response.writeHead(405, { "content-type": "text/plain", allow: "POST" }).end("Post a manifest here.\n");
+    return true;
+  }
+  const manifest = parseManifest(new URLSearchParams(body).get("manifest"));
+  const back = manifest?.redirect_url;
+  if (!manifest || typeof back !== "string" || !URL.canParse(back)) {
+    response.writeHead(422, { "content-type": "text/plain" }).end("The manifest needs a redirect_url.\n");
+    return true;
+  }
+  const code = randomBytes(20).toString("hex");
+  world.manifests.set(code, manifest);
+  const target = new URL(back);
+  target.searchParams.set("code", code);
+  const state = url.searchParams.get("state");
+  if (state) target.searchParams.set("state", state);
+  response.writeHead(302, { location: target.href }).end();
+  return true;
+}
+
+function parseManifest(text: string | null): Record<string, unknown> | undefined {
+  try {
+    return text ? JSON.parse(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
