@@ -1,0 +1,134 @@
+import type { Logger } from "pino";
+import { ProbotOctokit } from "probot";
+import type { Permissions } from "../pipeline/step.ts";
+import type { Redactor } from "../policy/redact.ts";
+import { assertInsideEffect } from "./effect-scope.ts";
+
+/** Which App we are. `botUserId` and `slug` make the commit author that GitHub shows as the App. */
+export interface AppIdentity {
+  id: number;
+  slug: string;
+  owner: string;
+  botUserId: number;
+}
+
+/** GitHub asked us to slow down: tried again after the pause, without using up an attempt. */
+export class RateLimited extends Error {
+  override name = "RateLimited";
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export interface GitHubApp {
+  /** Asked once, then remembered. Throws while GitHub cannot be reached. */
+  identity(): Promise<AppIdentity>;
+  /** The identity if it is known already. */
+  known(): AppIdentity | undefined;
+  /** A new token for one repository and these permissions alone, valid for an hour. */
+  token(place: { installationId: number; repositoryId: number }, permissions: Permissions): Promise<string>;
+  /** A client that reads with `token`, and writes only inside `ctx.effect`. */
+  client(token: string, signal: AbortSignal): ProbotOctokit;
+}
+
+/**
+ * `authenticate` is Probot's: it supplies the App's own client, which mints installation tokens.
+ * Redacts every string of a request that writes.
+ */
+export function createGitHubApp(options: {
+  appId: number;
+  apiUrl: string;
+  authenticate: () => Promise<ProbotOctokit>;
+  redactor: Redactor;
+  log: Logger;
+}): GitHubApp {
+  let identity: AppIdentity | undefined;
+  return {
+    known: () => identity,
+    async identity() {
+      if (identity === undefined) {
+        const octokit = await options.authenticate();
+        const app = (await octokit.request("GET /app")).data;
+        if (app === null) throw new Error("GitHub does not know this App: GET /app answered nothing");
+        const slug = app.slug ?? app.name.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+        const owner = app.owner !== null && "login" in app.owner ? app.owner.login : "";
+        const bot = (await octokit.request("GET /users/{username}", { username: `${slug}[bot]` })).data;
+        identity = { id: Number(app.id), slug, owner, botUserId: Number(bot.id) };
+      }
+      return identity as AppIdentity;
+    },
+    async token({ installationId, repositoryId }, permissions) {
+      const octokit = await options.authenticate();
+      const { token } = (await octokit.auth({
+        type: "installation",
+        installationId,
+        repositoryIds: [repositoryId],
+        permissions,
+        refresh: true,
+      })) as { token: string };
+      options.redactor.add({ name: "installation-token", value: token });
+      return token;
+    },
+    client(token, signal) {
+      const octokit = new ProbotOctokit({
+        auth: { token },
+        baseUrl: options.apiUrl,
+        log: options.log,
+        throttle: { enabled: false },
+        retry: { enabled: false },
+        request: { signal },
+      });
+      octokit.hook.wrap("request", async (request, parameters) => {
+        const written = parameters.method !== "GET" && parameters.method !== "HEAD" && !readsByGraphql(parameters);
+        if (written) assertInsideEffect(`${parameters.method} ${parameters.url}`);
+        try {
+          return await request(written ? redacted(parameters, options.redactor) : parameters);
+        } catch (error) {
+          throw slowedDown(error) ?? error;
+        }
+      });
+      return octokit;
+    },
+  };
+}
+
+function readsByGraphql(parameters: Record<string, unknown>): boolean {
+  const { url, query } = parameters as { url: string; query?: unknown };
+  return /\/graphql$/.test(url) && typeof query === "string" && !/\b(mutation|subscription)\b/.test(query);
+}
+
+function redacted<T>(value: T, redactor: Redactor): T {
+  const skipped = new Set(["headers", "request", "baseUrl", "method", "url", "mediaType"]);
+  const visit = (item: unknown): unknown => {
+    if (typeof item === "string") return redactor.redact(item);
+    if (Array.isArray(item)) return item.map(visit);
+    if (item !== null && typeof item === "object" && Object.getPrototypeOf(item) === Object.prototype) {
+      return Object.fromEntries(Object.entries(item).map(([key, inner]) => [key, visit(inner)]));
+    }
+    return item;
+  };
+  const fields = Object.entries(value as Record<string, unknown>);
+  return Object.fromEntries(fields.map(([key, item]) => [key, skipped.has(key) ? item : visit(item)])) as T;
+}
+
+/** https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit */
+function slowedDown(error: unknown): RateLimited | undefined {
+  const { status, response } = error as { status?: number; response?: { headers?: Record<string, string | number | undefined> } };
+  if (status !== 403 && status !== 429) return undefined;
+  const headers = response?.headers ?? {};
+  const retryAfter = Number(headers["retry-after"]);
+  if (Number.isFinite(retryAfter) && retryAfter > 0) return new RateLimited((error as Error).message, retryAfter);
+  if (String(headers["x-ratelimit-remaining"]) === "0") {
+    const untilReset = Number(headers["x-ratelimit-reset"]) - Date.now() / 1000;
+    return new RateLimited((error as Error).message, Math.max(1, Math.ceil(untilReset)));
+  }
+  return status === 429 || /secondary rate limit/i.test((error as Error).message) ? new RateLimited((error as Error).message, 60) : undefined;
+}
+
+/** The HTTP status of an error that GitHub answered with. */
+export function statusOf(error: unknown): number | undefined {
+  const status = (error as { status?: unknown } | null)?.status;
+  return typeof status === "number" ? status : undefined;
+}

@@ -1,0 +1,14 @@
+import { answerCommand } from "./answer-command.ts";
+import { forgetData } from "./forget-data.ts";
+import type { PipelineName } from "./intent.ts";
+import { issueToPr } from "./issue-to-pr.ts";
+import { iteratePr } from "./iterate-pr.ts";
+import type { Pipeline } from "./run.ts";
+
+/** The only list of pipelines; every engine runs these. */
+export const pipelines: Record<PipelineName, Pipeline> = {
+  "issue-to-pr": issueToPr,
+  "iterate-pr": iteratePr,
+  "answer-command": answerCommand,
+  "forget-data": forgetData,
+};

@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+
+/** Who did it, as the signed payload says. `type` is GitHub's: User, Bot, Organization, Mannequin. */
+export const Actor = z.object({ id: z.number().int(), login: z.string(), type: z.string() });
+export type Actor = z.infer<typeof Actor>;
+
+/** What a run works on. */
+export const Work = z.object({
+  installationId: z.number().int(),
+  repositoryId: z.number().int(),
+  owner: z.string(),
+  repo: z.string(),
+  subject: z.object({ kind: z.enum(["issue", "pull-request", "repository"]), number: z.number().int().optional() }),
+});
+export type Work = z.infer<typeof Work>;
+
+export const PipelineName = z.enum(["issue-to-pr", "iterate-pr", "answer-command", "forget-data"]);
+export type PipelineName = z.infer<typeof PipelineName>;
+
+/** The act that asked for the run; decides which object is acknowledged and what is re-read before an effect. */
+export const Trigger = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("label"), label: z.string() }),
+  z.object({ kind: z.literal("comment"), commentId: z.number().int(), nodeId: z.string() }),
+  z.object({ kind: z.literal("review"), reviewId: z.number().int(), nodeId: z.string() }),
+  z.object({ kind: z.literal("review-comment"), commentId: z.number().int(), nodeId: z.string() }),
+  z.object({ kind: z.literal("button") }),
+  z.object({ kind: z.literal("state") }),
+]);
+export type Trigger = z.infer<typeof Trigger>;
+
+/** What `answer-command` is asked to do. `unlabelled` and `closed` are states, not commands: nobody is asked for permission. */
+export const CommandWord = z.enum([
+  "stop",
+  "retry",
+  "status",
+  "help",
+  "approve",
+  "reject",
+  "plan-edited",
+  "unknown",
+  "unlabelled",
+  "closed",
+  "too-large",
+]);
+export type CommandWord = z.infer<typeof CommandWord>;
+
+/** One act of a person or of GitHub, frozen. Built by a handler from the signed payload alone. */
+export const Intent = z.object({
+  work: Work,
+  id: z.string().min(1),
+  pipeline: PipelineName,
+  actor: Actor,
+  at: z.iso.datetime(),
+  trigger: Trigger,
+  deliveryId: z.string(),
+  command: CommandWord.optional(),
+  /** What stood behind the command, or a comment that may answer a question of ours. */
+  args: z.string().optional(),
+  /** The comment is no command: it counts only if our last run of this issue ended as a question (B7). */
+  answers: z.boolean().optional(),
+  headSha: z.string().optional(),
+  /** Our own plan comment that a person edited or ticked. */
+  /** A short form such as `/stop`: silently left to others where no run of ours is concerned (B1). */
+  short: z.boolean().optional(),
+  planCommentId: z.number().int().optional(),
+  text: z.object({ title: z.string(), body: z.string() }).optional(),
+  /** Who opened the issue. */
+  author: Actor.optional(),
+});
+export type Intent = z.infer<typeof Intent>;
+
+/** The intent without its text, which is filed in the store under `textBlob`; this is what pipelines get. */
+export const FiledIntent = Intent.omit({ text: true }).extend({ textBlob: z.string().optional() });
+export type FiledIntent = z.infer<typeof FiledIntent>;
+
+/** An asynchronous Lambda event may have 1 MB; what is larger is refused with one comment. */
+export const maxIntentBytes = 900_000;
+
+function hash(...parts: (string | number)[]): string {
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 20);
+}
+
+/** Names the run, for ever, and its status comment: 20 hex digits. */
+export function runKeyOf(intent: Pick<Intent, "work" | "id">): string {
+  const { subject, repositoryId } = intent.work;
+  return hash(repositoryId, subject.kind, subject.number ?? 0, intent.id);
+}
+
+/** Names the branch and the pull request of a piece of work: 20 hex digits, the same for retries and iterations. */
+export function workKeyOf(work: Work): string {
+  return hash(work.repositoryId, work.subject.kind, work.subject.number ?? 0);
+}
+
+/** `millwright/issue-<n>-<key>`: the only branch that a run may move. */
+export function branchOf(issueNumber: number, workKey: string): string {
+  return `millwright/issue-${issueNumber}-${workKey.slice(0, 8)}`;
+}

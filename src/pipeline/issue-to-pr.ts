@@ -1,0 +1,79 @@
+import type { Outcome } from "./outcome.ts";
+import type { Pipeline, Run, StepOutput } from "./run.ts";
+
+type Base = Extract<StepOutput<"read-repository">, { kind: "read" }>;
+type Analysis = Extract<StepOutput<"analyse-issue">, { kind: "plan" }>;
+
+/** A labelled issue becomes a tested pull request. */
+export const issueToPr: Pipeline = async (run) => {
+  const trigger = await run.step("authorise-trigger", {});
+  if (trigger.kind === "ended") return trigger.outcome;
+
+  const base = await run.step("read-repository", {});
+  if (base.kind === "ended") return base.outcome;
+  const issue = await run.step("read-issue", { base });
+  if (issue.kind === "ended") return issue.outcome;
+  const context = await run.step("select-context", { base, issueBlob: issue.issueBlob });
+
+  const analysis = await agreeOnPlan(run, base, issue.issueBlob, context.contextBlob);
+  if (analysis.kind === "ended") return analysis.outcome;
+
+  const opened = base.openAt === "start" ? await run.step("open-draft", { base, analysis }) : undefined;
+  const environment = await run.step("prepare-environment", { base, sha: base.baseSha });
+  const written = await writeUntilChecksPass(run, base, analysis, context.contextBlob, environment);
+  if (written.kind === "ended") return written.outcome;
+
+  const verdict = await run.step("guard-change", { base, analysis, change: written.change, fromSha: base.baseSha });
+  if (verdict.kind === "ended") return verdict.outcome;
+  const published = await run.step("publish-change", { base, analysis, change: written.change, ontoSha: opened?.sha ?? base.baseSha });
+  if (published.kind === "ended") return published.outcome;
+  return run.step("open-pull-request", { base, analysis, change: written.change, verdict, published });
+};
+
+/** The plan, agreed on by a person where the repository asks for that (B9). */
+async function agreeOnPlan(
+  run: Run,
+  base: Base,
+  issueBlob: string,
+  contextBlob: string,
+): Promise<Analysis | { kind: "ended"; outcome: Outcome }> {
+  let analysis = await run.step("analyse-issue", { base, issueBlob, contextBlob });
+  for (let revision = 1; ; revision += 1) {
+    if (analysis.kind === "ended" || base.plan === "auto") return analysis;
+    await run.step("ask-plan", { base, analysis, revision });
+    const decision = await run.waitFor("decision", base.planTimeoutMinutes);
+    const settled = await run.step("settle-plan", { revision, decision });
+    if (settled.kind === "approved") return analysis;
+    if (settled.kind === "ended") return settled;
+    analysis = await run.step("analyse-issue", { base, issueBlob, contextBlob, planBlob: settled.planBlob });
+  }
+}
+
+export type Change = Extract<StepOutput<"run-checks">, { kind: "checked" }>["change"];
+
+/** Writes, checks and refines: failures go back to the model until they pass, nothing changes or attempts are used up (B12). */
+export async function writeUntilChecksPass(
+  run: Run,
+  base: Base,
+  analysis: Analysis,
+  contextBlob: string,
+  environment: StepOutput<"prepare-environment">,
+  startSha = base.baseSha,
+): Promise<{ kind: "written"; change: Change } | { kind: "ended"; outcome: Outcome }> {
+  let change: Change = { sha: startSha, attempts: 0, summaryBlob: undefined, checks: undefined, stopped: undefined };
+  for (let attempt = 1; attempt <= base.maxAttempts; attempt += 1) {
+    const before = change;
+    let written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: before, startSha });
+    while (written.kind === "unfinished") {
+      written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: written.change, startSha });
+    }
+    if (written.kind === "ended") return written;
+    const checked = await run.step("run-checks", { base, environment, attempt, change: written.change, startSha });
+    if (checked.kind === "ended") return checked;
+    change = checked.change;
+    const failure = change.checks?.failure;
+    if (failure === undefined || change.stopped !== undefined) break;
+    if (attempt > 1 && (change.sha === before.sha || failure.signature === before.checks?.failure?.signature)) break;
+  }
+  return { kind: "written", change };
+}

@@ -1,0 +1,27 @@
+/** How long, how often and with which pauses a step is tried; read by every engine. No step outlives a Lambda (15 minutes). */
+export interface StepLimits {
+  minutes: number;
+  attempts: number;
+  /** Pause before the next attempt; doubles, at most 60 s. */
+  backoffSeconds: number;
+}
+
+const standard: StepLimits = { minutes: 3, attempts: 4, backoffSeconds: 1 };
+
+const table: Record<string, StepLimits> = {
+  "prepare-workspace": { minutes: 10, attempts: 3, backoffSeconds: 2 },
+  "prepare-environment": { minutes: 14, attempts: 2, backoffSeconds: 2 },
+  "analyse-issue": { minutes: 10, attempts: 4, backoffSeconds: 5 },
+  "write-change": { minutes: 10, attempts: 4, backoffSeconds: 5 },
+  "run-checks": { minutes: 14, attempts: 2, backoffSeconds: 2 },
+  "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
+};
+
+export function limitsOf(stepName: string): StepLimits {
+  return table[stepName] ?? standard;
+}
+
+/** Seconds to wait before `attempt` (2 is the first retry). */
+export function backoffSecondsBefore(stepName: string, attempt: number): number {
+  return Math.min(60, limitsOf(stepName).backoffSeconds * 2 ** Math.max(0, attempt - 2));
+}

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { putCiCheck } from "../../github/ci-check.ts";
+import { putComment } from "../../github/comments.ts";
+import { statusOf } from "../../github/client.ts";
+import { reactToTrigger } from "../../github/reactions.ts";
+import { replyMarker } from "../../policy/markers.ts";
+import { dollars, duration } from "../../status/render.ts";
+import type { PullRequestRow, RunRow } from "../../store/store.ts";
+import type { Deps } from "../deps.ts";
+import { Intent } from "../intent.ts";
+import { Outcome } from "../outcome.ts";
+import { defineStep, type StepContext } from "../step.ts";
+import { readDocument } from "./support/documents.ts";
+import { readPlanEdit } from "./support/plan.ts";
+import { place } from "./support/repository.ts";
+
+const writeIssues = { issues: "write", pull_requests: "write", metadata: "read" } as const;
+
+/** Carries out a control word through the engine and answers by a reaction or one line. Every branch can be done twice. */
+export const carryOutCommand = defineStep({
+  name: "carry-out-command",
+  input: z.object({}),
+  output: Outcome,
+  async run(_input, deps, ctx) {
+    const { command } = ctx.intent;
+    switch (command) {
+      case "stop":
+        return stop(deps, ctx);
+      case "closed":
+      case "unlabelled":
+        return follow(deps, ctx, command);
+      case "retry":
+        return retry(deps, ctx);
+      case "approve":
+        return approve(deps, ctx);
+      case "reject":
+        return decide(deps, ctx, "reject");
+      case "plan-edited":
+        return planEdited(deps, ctx);
+      case "status":
+        return status(deps, ctx);
+      case "too-large":
+        return say(deps, ctx, "This text is too large to work on: at most 900 KB are taken. Please shorten it and trigger the run again.");
+      case "help":
+      case "unknown":
+      case undefined:
+        return help(deps, ctx);
+    }
+  },
+});
+
+const answered = (reason: string): Outcome => ({ kind: "answered", reason });
+
+async function stop(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const stopped = await deps.engine.cancel(ctx.workKey, `${ctx.intent.actor.login} stopped it.`);
+  return stopped ? react(ctx, "Stopped.") : say(deps, ctx, "Nothing of mine is running here.");
+}
+
+/** A closed subject cancels its runs; a removed label only those that it started. */
+async function follow(deps: Deps, ctx: StepContext, state: "closed" | "unlabelled"): Promise<Outcome> {
+  const { work, actor, args } = ctx.intent;
+  const pull = work.subject.kind === "pull-request" ? await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0) : undefined;
+  if (state === "closed" && pull !== undefined) {
+    await deps.store.pullRequests.put({ ...pull, state: args === "merged" ? "merged" : "closed" });
+  }
+  if (state === "unlabelled" && !(await activeRuns(deps, ctx)).some((run) => run.intent.trigger.kind === "label")) return answered("No run was started by the label.");
+  const subject = work.subject.kind === "issue" ? "issue" : "pull request";
+  const reason = state === "closed" ? `The ${subject} was ${args === "merged" ? "merged" : "closed"} by ${actor.login}.` : `${actor.login} removed the label.`;
+  return answered((await deps.engine.cancel(ctx.workKey, reason)) ? reason : "Nothing was running.");
+}
+
+async function activeRuns(deps: Deps, ctx: StepContext): Promise<RunRow[]> {
+  const runs = await deps.store.runs.ofWork(ctx.workKey);
+  return runs.filter((run) => run.state !== "ended" && run.runKey !== ctx.runKey && run.pipeline !== "answer-command");
+}
+
+/** A retry is an intent of its own with the frozen text of the last run, in the name of whoever asked for it. */
+async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const [active] = await activeRuns(deps, ctx);
+  if (active !== undefined) return say(deps, ctx, `Run \`${active.runKey}\` is still active; write \`/stop\` first.`);
+  const runs = await deps.store.runs.ofWork(ctx.workKey);
+  const last = runs.find((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
+  if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
+  const text = last.intent.textBlob === undefined ? undefined : await readDocument(deps, last.intent.textBlob, Intent.shape.text.unwrap());
+  const { textBlob: _, ...kept } = last.intent;
+  await deps.engine.start({ ...kept, text, id: ctx.intent.id, actor: ctx.intent.actor, at: ctx.intent.at, trigger: ctx.intent.trigger, deliveryId: ctx.intent.deliveryId, answers: false });
+  return answered("Started again.");
+}
+
+/** Approves what waits here: a plan, else the pull request's CI. */
+async function approve(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision")) return decide(deps, ctx, "approve");
+  const pull = await deps.store.pullRequests.ofWork(ctx.workKey);
+  if (pull?.ciWaits === true && pull.state === "open") return approveCi(deps, ctx, pull);
+  return say(deps, ctx, "Nothing waits for approval here.");
+}
+
+async function decide(deps: Deps, ctx: StepContext, kind: "approve" | "reject"): Promise<Outcome> {
+  const waits = (await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision");
+  if (!waits) return say(deps, ctx, "No plan waits for a decision here.");
+  await deps.engine.signal(ctx.workKey, "decision", { kind, actor: ctx.intent.actor.login });
+  return react(ctx, kind === "approve" ? "Approved." : "Rejected.");
+}
+
+/**
+ * A new commit with the same tree and without `[skip ci]`: CI runs on it (security.md M13). The branch moves only if
+ * it is still at what we pushed.
+ */
+async function approveCi(deps: Deps, ctx: StepContext, pull: PullRequestRow): Promise<Outcome> {
+  const { owner, repo } = ctx.intent.work;
+  const octokit = await ctx.github({ ...writeIssues, contents: "write", checks: "write" });
+  const ref = `heads/${pull.branch}`;
+  const head = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
+  if (head !== pull.headSha) return say(deps, ctx, "Somebody else pushed to this branch since, so its CI runs as usual and needs no approval.");
+  const { data: commit } = await octokit.rest.git.getCommit({ owner, repo, commit_sha: head });
+  const message = `chore: run CI\n\nApproved by ${ctx.intent.actor.login}; the tree is that of ${head.slice(0, 12)}.`;
+  const sha = await ctx.effect("approve-ci", async () => {
+    const person = { date: ctx.intent.at, ...(await authorOf(deps)) };
+    const { data } = await octokit.rest.git.createCommit({ owner, repo, message, tree: commit.tree.sha, parents: [head], author: person, committer: person });
+    try {
+      await octokit.rest.git.updateRef({ owner, repo, ref, sha: data.sha, force: false });
+    } catch (error) {
+      if (statusOf(error) !== 422) throw error;
+      const now = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
+      if (now !== data.sha) throw error;
+    }
+    return data.sha;
+  });
+  await deps.store.pullRequests.put({ ...pull, headSha: sha, ciWaits: false });
+  await ctx.effect("ci-check", () => putCiCheck(octokit, { owner, repo, sha }, "approved"));
+  return react(ctx, "CI runs.");
+}
+
+async function authorOf(deps: Deps): Promise<{ name: string; email: string }> {
+  const { slug, botUserId } = await deps.app.identity();
+  return { name: `${slug}[bot]`, email: `${botUserId}+${slug}[bot]@users.noreply.github.com` };
+}
+
+async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const waiting = (await activeRuns(deps, ctx)).find((run) => run.state === "waiting-decision");
+  if (waiting === undefined) return answered("No plan waits for a decision.");
+  const commentId = await deps.store.notes.get(waiting.runKey, "plan-comment");
+  if (Number(commentId) !== ctx.intent.planCommentId) return answered("Another plan waits for a decision.");
+  const posted = await deps.store.notes.get(waiting.runKey, "plan-text");
+  const postedText = posted === undefined ? undefined : await deps.store.blobs.text(posted);
+  if (ctx.intent.textBlob === undefined || postedText === undefined) return answered("The plan is not known any more.");
+  const { body } = await readDocument(deps, ctx.intent.textBlob, Intent.shape.text.unwrap());
+  const edit = readPlanEdit(body, postedText);
+  const actor = ctx.intent.actor.login;
+  switch (edit.kind) {
+    case "nothing":
+      return answered("The edit changed nothing.");
+    case "approve":
+      await deps.engine.signal(ctx.workKey, "decision", { kind: "approve", actor });
+      return answered("Approved.");
+    case "edit": {
+      const blob = await deps.store.blobs.put(edit.plan, { repositoryId: ctx.intent.work.repositoryId, runKey: waiting.runKey, kind: "text" });
+      await deps.engine.signal(ctx.workKey, "decision", { kind: "edit", actor, blob });
+      return answered("The plan is made anew.");
+    }
+  }
+}
+
+async function status(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
+  const [last] = runs;
+  if (last === undefined) return say(deps, ctx, "No run of mine here yet.");
+  const usage = await deps.store.usage.ofRun(last.runKey);
+  const seconds = (Date.parse(last.endedAt ?? new Date().toISOString()) - Date.parse(last.createdAt)) / 1000;
+  const state = last.outcome === undefined ? last.state.replace("-", " ") : `ended: ${last.outcome.kind}. ${last.outcome.reason}`;
+  return say(deps, ctx, `Run \`${last.runKey}\` is ${state} · ${duration(seconds)} · ${dollars(usage.costUsd)}.`);
+}
+
+async function help(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const mayTalk = await deps.store.rateLimit(`help:${ctx.intent.work.repositoryId}:${ctx.intent.actor.id}`, 3, 3_600);
+  if (!mayTalk && ctx.attempt === 1) return answered("Help was given often enough.");
+  const unknown = ctx.intent.command === "unknown" ? [`I do not know \`/millwright ${(ctx.intent.args ?? "").replaceAll(/[^\w-]/g, "")}\`.`, ""] : [];
+  const lines = [
+    ...unknown,
+    "| command | what it does |",
+    "|---|---|",
+    "| `/millwright code [instructions]` | builds this issue, or changes this pull request of mine |",
+    "| `/millwright stop` | stops what runs here |",
+    "| `/millwright retry` | tries the last run again |",
+    "| `/millwright status` | says what the last run does and costs |",
+    "| `/millwright approve` · `reject` | decides on a plan; `approve` also lets the CI of my pull request run |",
+    "",
+    `Short forms here: ${deps.operator.shortCommands.map((word) => `\`/${word}\``).join(", ")}. The label \`${deps.operator.labels.trigger}\` starts a build too.`,
+  ];
+  return say(deps, ctx, lines.join("\n"));
+}
+
+async function react(ctx: StepContext, reason: string): Promise<Outcome> {
+  const octokit = await ctx.github(writeIssues);
+  await ctx.effect("answer", () => reactToTrigger(octokit, ctx.intent, "+1"));
+  return answered(reason);
+}
+
+async function say(deps: Deps, ctx: StepContext, line: string): Promise<Outcome> {
+  const octokit = await ctx.github(writeIssues);
+  await ctx.effect("answer", () => putComment(octokit, deps.operator.app.id, place(ctx.intent), replyMarker(ctx.runKey, "answer"), line));
+  return answered(line.split("\n")[0] ?? line);
+}

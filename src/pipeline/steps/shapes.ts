@@ -1,0 +1,118 @@
+import { z } from "zod";
+import { Analysis } from "../../agent/schemas.ts";
+import { Outcome } from "../outcome.ts";
+
+/** A step that found an expected ending says so as a value; the pipeline passes it on. */
+export const Ended = z.object({ kind: z.literal("ended"), outcome: Outcome });
+export type Ended = z.infer<typeof Ended>;
+
+export function ended(outcome: Outcome): Ended {
+  return { kind: "ended", outcome };
+}
+
+/** The repository at the pinned commit of its base branch, with the settings that shape the story. */
+export const Base = z.object({
+  kind: z.literal("read"),
+  baseRef: z.string(),
+  baseSha: z.string(),
+  private: z.boolean(),
+  /** The repository's configuration as it was at the pinned default branch. */
+  configBlob: z.string(),
+  plan: z.enum(["auto", "ask"]),
+  planTimeoutMinutes: z.number(),
+  openAt: z.enum(["finish", "start"]),
+  maxAttempts: z.number().int(),
+  /** The issue that the work began with; its number is in the branch's name. */
+  issueNumber: z.number().int(),
+  branch: z.string(),
+  /** Paths that are not checked out: submodules and LFS objects stay opaque. */
+  opaque: z.array(z.string()).max(20),
+});
+export type Base = z.infer<typeof Base>;
+
+/** What is going to be done, in the words of a commit; the whole task is in the blob. */
+export const Plan = z.object({
+  kind: z.literal("plan"),
+  taskBlob: z.string(),
+  title: z.string(),
+  commitType: z.string(),
+  commitScope: z.string().optional(),
+  risk: z.enum(["low", "medium", "high"]),
+});
+export type Plan = z.infer<typeof Plan>;
+
+export const CommandSummary = z.object({
+  kind: z.enum(["setup", "format", "lint", "build", "test"]),
+  run: z.string(),
+  result: z.enum(["passed", "failed", "timed-out", "killed", "refused"]),
+  durationSeconds: z.number(),
+  tests: z.object({ passed: z.number(), failed: z.number(), skipped: z.number() }).optional(),
+});
+export type CommandSummary = z.infer<typeof CommandSummary>;
+
+export const Checks = z.object({
+  commands: z.array(CommandSummary).max(24),
+  testsRan: z.number().int(),
+  /** Why no test was run, in one sentence. */
+  withoutTests: z.string().optional(),
+  sandbox: z.string(),
+  /** Set when a command failed; the blob is what the model is shown. */
+  failure: z.object({ signature: z.string(), blob: z.string(), summary: z.string() }).optional(),
+});
+export type Checks = z.infer<typeof Checks>;
+
+/** Work in progress: a commit that never left the machine, with a bundle to make it again elsewhere. */
+export const Change = z.object({
+  sha: z.string(),
+  bundleBlob: z.string().optional(),
+  attempts: z.number().int(),
+  /** The agent's own summary: what, why, what was not done. */
+  summaryBlob: z.string().optional(),
+  checks: Checks.optional(),
+  /** The writing ended early, for example because the budget was used up; the partial result is kept. */
+  stopped: z.string().optional(),
+});
+export type Change = z.infer<typeof Change>;
+
+export const Environment = z.object({ kind: z.enum(["ready", "none", "failed"]), key: z.string().optional(), message: z.string().optional() });
+export type Environment = z.infer<typeof Environment>;
+
+export const GuardFinding = z.object({ rule: z.string(), severity: z.enum(["block", "draft", "note"]), path: z.string().optional(), message: z.string() });
+export const Verdict = z.object({ kind: z.literal("judged"), decision: z.enum(["pass", "draft"]), findings: z.array(GuardFinding).max(60) });
+export type Verdict = z.infer<typeof Verdict>;
+
+export const Published = z.object({ kind: z.literal("published"), sha: z.string(), ciWaits: z.boolean() });
+export type Published = z.infer<typeof Published>;
+
+/** What `read-issue` files for the later steps; every text of a stranger has passed `visibleText`. */
+export const IssueText = z.object({
+  title: z.string(),
+  body: z.string(),
+  labels: z.array(z.string()),
+  comments: z.array(z.object({ author: z.string(), at: z.string(), text: z.string() })),
+  related: z.array(z.object({ relation: z.string(), number: z.number(), title: z.string(), text: z.string() })),
+  /** Instructions behind `/code`, by the person who may trigger. */
+  instructions: z.string().optional(),
+  /** The comment that answers our question. */
+  answer: z.string().optional(),
+});
+export type IssueText = z.infer<typeof IssueText>;
+
+/** What `select-context` files: the excerpts that go to the model, and the ranked paths with their reasons. */
+export const ContextText = z.object({ packed: z.string(), ranked: z.array(z.object({ path: z.string(), reasons: z.array(z.string()) })) });
+export type ContextText = z.infer<typeof ContextText>;
+
+/** What a person asked for on a pull request of ours: a command's words, or a review with its threads (B17). */
+export const ReviewRequest = z.object({
+  request: z.string(),
+  threads: z.array(z.object({ commentId: z.number().int(), path: z.string(), line: z.number().int().optional(), author: z.string(), text: z.string(), diffHunk: z.string() })),
+  pullRequest: z.object({ number: z.number().int(), title: z.string(), body: z.string() }),
+});
+export type ReviewRequest = z.infer<typeof ReviewRequest>;
+
+/** The writing agent's task, filed once and read by every slice. */
+export const Task = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("implement"), analysis: Analysis, issue: IssueText }),
+  z.object({ kind: z.literal("address-review"), review: ReviewRequest }),
+]);
+export type Task = z.infer<typeof Task>;

@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { neutralise } from "../../../policy/neutralise.ts";
+import { dollars, duration } from "../../../status/render.ts";
+import type { Deps } from "../../deps.ts";
+import type { StepContext } from "../../step.ts";
+import type { Base, Change, CommandSummary, Plan, Published, Verdict } from "../shapes.ts";
+import { Task } from "../shapes.ts";
+import { readDocument } from "./documents.ts";
+
+/** The agent's own words about the change; empty when it gave none. */
+export async function agentSummary(deps: Deps, change: Change): Promise<string> {
+  if (change.summaryBlob === undefined) return "";
+  return readDocument(deps, change.summaryBlob, summarySchema);
+}
+
+const summarySchema = z.string();
+
+/** Why the pull request is a draft, one sentence each; empty when it is ready for review. */
+export function draftReasons(change: Change, verdict: Verdict, withoutTestsIsDraft: boolean): string[] {
+  const { checks } = change;
+  return [
+    ...(change.stopped === undefined ? [] : [change.stopped]),
+    ...(checks?.failure === undefined ? [] : [`The checks fail: ${checks.failure.summary}`]),
+    ...(checks === undefined ? ["The checks were not run."] : []),
+    ...(checks !== undefined && checks.testsRan === 0 && withoutTestsIsDraft ? [`No tests were run. ${checks.withoutTests ?? ""}`.trim()] : []),
+    ...(verdict.decision === "draft" ? verdict.findings.filter((finding) => finding.severity === "draft").map((finding) => `${finding.message}`) : []),
+  ];
+}
+
+/** The structured body of the pull request (B15): what, why, how it was verified, what was not done, risk, cost. */
+export async function pullRequestBody(
+  deps: Deps,
+  ctx: StepContext,
+  facts: { base: Base; plan: Plan; change: Change; verdict: Verdict; published: Published; drafts: string[]; template: string | undefined },
+): Promise<string> {
+  const { base, change, verdict } = facts;
+  const usage = await deps.store.usage.ofRun(ctx.runKey);
+  const task = await readDocument(deps, facts.plan.taskBlob, Task);
+  const clean = (text: string) => neutralise(text, { allowHosts: [], maxBytes: 6_000 });
+  const sections = [
+    ...(facts.drafts.length === 0 ? [] : ["> [!WARNING]", "> **This is a draft, because:**", ...facts.drafts.slice(0, 12).map((reason) => `> - ${clean(reason).replaceAll("\n", " ")}`), ""]),
+    "## What and why",
+    "",
+    ...(task.kind === "implement" ? [clean(task.analysis.summary), ""] : []),
+    clean(await agentSummary(deps, change)) || "_The model gave no summary._",
+    "",
+    "## How it was verified",
+    "",
+    ...verification(change),
+    "",
+    ...notes(verdict),
+    ...(base.opaque.length === 0 ? [] : [`Not checked out, so not looked at: ${base.opaque.map((path) => `\`${path}\``).join(", ")}.`, ""]),
+    "## Risk",
+    "",
+    `**${facts.plan.risk}**${task.kind === "implement" ? `: ${clean(task.analysis.riskReason)}` : ""}`,
+    "",
+    ...(facts.published.ciWaits ? [ciWaits, ""] : []),
+    `Closes #${base.issueNumber}`,
+    "",
+    `<sub>Made by Millwright in run \`${ctx.runKey}\` for ${ctx.intent.actor.login} from \`${base.baseSha.slice(0, 12)}\` · ${usage.calls} requests to the model, ${dollars(usage.costUsd)} · comment \`/code …\` or submit a review to have it changed</sub>`,
+  ];
+  return facts.template === undefined ? sections.join("\n") : `${fillTemplate(facts.template, sections.join("\n"))}`;
+}
+
+/** security.md M13, for whoever looks at a pull request without checks. */
+const ciWaits =
+  "**Its CI waits for you.** The commits carry `[skip ci]`, because what CI runs here was written by a model and CI may have secrets. A person with write access starts it with the button *Run CI* on Millwright's check, or with `/millwright approve`; then CI runs on the same tree.";
+
+function verification({ checks }: Change): string[] {
+  if (checks === undefined) return ["The checks were not run."];
+  const lines = checks.commands.map((command) => `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${duration(command.durationSeconds)} |`);
+  return [
+    ...(lines.length === 0 ? [] : ["| | command | result | time |", "|---|---|---|---|", ...lines, ""]),
+    checks.testsRan === 0 ? `**No tests were run.** ${checks.withoutTests ?? ""}`.trim() : `${checks.testsRan} tests ran in the ${checks.sandbox} sandbox.`,
+  ];
+}
+
+function resultOf(command: CommandSummary): string {
+  const icon = command.result === "passed" ? "✅" : "❌";
+  const { tests } = command;
+  const counts = tests === undefined ? "" : `: ${tests.passed} passed${tests.failed > 0 ? `, ${tests.failed} failed` : ""}${tests.skipped > 0 ? `, ${tests.skipped} skipped` : ""}`;
+  return `${icon} ${command.result}${counts}`;
+}
+
+function notes(verdict: Verdict): string[] {
+  if (verdict.findings.length === 0) return [];
+  return ["**The guard noted:**", ...verdict.findings.slice(0, 20).map((finding) => `- ${finding.rule}${finding.path === undefined ? "" : ` (\`${finding.path.replaceAll("`", "'")}\`)`}: ${finding.message}`), ""];
+}
+
+/** The repository's own template comes first with its headings; ours is put where it asks for a description, else before it. */
+function fillTemplate(template: string, body: string): string {
+  const withoutComments = template.replaceAll(/<!--[\s\S]*?-->/g, "").trim();
+  const heading = /^#{1,4}\s*(description|summary|what.*|changes?|proposed changes?)\b.*$/im.exec(withoutComments);
+  if (heading === null) return `${body}\n\n---\n\n${withoutComments}`;
+  const end = heading.index + heading[0].length;
+  return `${withoutComments.slice(0, end)}\n\n${body.replaceAll(/^## /gm, "### ")}\n${withoutComments.slice(end)}`;
+}

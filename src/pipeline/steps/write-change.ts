@@ -1,0 +1,135 @@
+import { z } from "zod";
+import type { Prompt, WorkResult } from "../../agent/model.ts";
+import type { Job } from "../../workspace/workspace.ts";
+import type { Deps } from "../deps.ts";
+import { defineStep, type StepContext } from "../step.ts";
+import { Base, Change, ContextText, Ended, ended, Plan, Task } from "./shapes.ts";
+import { agentTools } from "./support/agent-tools.ts";
+import { botPerson } from "./support/people.ts";
+import { recorder, remainingBudget } from "./support/budget.ts";
+import { fileDocument, readDocument } from "./support/documents.ts";
+import { promptFor } from "./support/prompt.ts";
+import { configOf, openJob } from "./support/repository.ts";
+
+/** One slice of writing is at most this long: a lost machine loses no more than one slice. */
+const sliceMinutes = 4;
+
+const Input = z.object({
+  base: Base,
+  analysis: Plan,
+  contextBlob: z.string(),
+  attempt: z.number().int(),
+  change: Change,
+  startSha: z.string(),
+});
+
+const Saved = z.object({ sha: z.string(), transcriptBlob: z.string(), bundleBlob: z.string().optional() });
+type Saved = z.infer<typeof Saved>;
+
+/**
+ * The agent writes in the job's tree, one slice at a time. After every turn the tree's commit and the transcript are
+ * saved together; a second run resets the tree to that commit and goes on from there. Nothing leaves the machine.
+ */
+export const writeChange = defineStep({
+  name: "write-change",
+  input: Input,
+  output: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("written"), change: Change }),
+    z.object({ kind: z.literal("unfinished"), change: Change }),
+    Ended,
+  ]),
+  async run(input, deps, ctx) {
+    const { base, attempt, change, startSha } = input;
+    const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), sliceMinutes);
+    if (remaining.kind === "used-up") return stopped(input, change, remaining.reason);
+    const note = `writing:${attempt}`;
+    const saved = await savedSlice(deps, ctx, note);
+    const job = await openJob(deps, ctx, base, saved ?? change);
+    await job.reset(saved?.sha ?? change.sha);
+    let head = saved?.sha ?? change.sha;
+    const person = await botPerson(deps);
+
+    const result = await deps.model.work({
+      prompt: await writingPrompt(input, deps, ctx),
+      directory: job.tree,
+      tools: agentTools(deps, ctx, base, job),
+      transcript: saved === undefined ? undefined : await readDocument(deps, saved.transcriptBlob, z.array(z.unknown())),
+      budget: remaining.budget,
+      signal: ctx.signal,
+      record: recorder(deps, ctx),
+      async onTurn(turn) {
+        head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
+        const transcriptBlob = await fileDocument(deps, ctx, "transcript", turn.transcript);
+        await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ sha: head, transcriptBlob } satisfies Saved));
+        for (const call of turn.toolCalls) ctx.progress({ message: `${call.name} ${call.detail}`.trim() });
+      },
+    });
+    head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
+    const bundleBlob = head === base.baseSha ? undefined : await fileBundle(deps, ctx, job, head);
+    const next: Change = { ...change, sha: head, bundleBlob, attempts: attempt };
+    if (result.kind === "unfinished") {
+      const now = await savedSlice(deps, ctx, note);
+      if (now !== undefined) await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ ...now, sha: head, bundleBlob } satisfies Saved));
+      return { kind: "unfinished" as const, change: next };
+    }
+    if (result.kind !== "done") return stopped(input, next, whyStopped(result));
+    const summaryBlob = await fileDocument(deps, ctx, "text", result.text);
+    if (head === startSha) {
+      return ended({ kind: "failed", reason: "The model finished without changing anything.", detail: "Next: say in the issue what should be different, or name the files, and trigger the run again." });
+    }
+    return { kind: "written" as const, change: { ...next, summaryBlob } };
+  },
+});
+
+async function savedSlice(deps: Deps, ctx: StepContext, note: string): Promise<Saved | undefined> {
+  const text = await deps.store.notes.get(ctx.runKey, note);
+  return text === undefined ? undefined : Saved.parse(JSON.parse(text));
+}
+
+function fileBundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promise<string> {
+  return job
+    .bundle(sha)
+    .then((bundle) => deps.store.blobs.put(bundle, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" }));
+}
+
+/** Partial results are kept (P6): what was written so far goes on as a draft; without any change it is a failure. */
+function stopped({ startSha }: z.infer<typeof Input>, change: Change, reason: string) {
+  if (change.sha === startSha) return ended({ kind: "failed", reason });
+  return { kind: "written" as const, change: { ...change, stopped: reason } };
+}
+
+function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>): string {
+  switch (result.kind) {
+    case "out-of-budget":
+      return "The budget was used up while the change was being written.";
+    case "out-of-time":
+      return "The time was used up while the change was being written.";
+    case "out-of-turns":
+      return "The requests to the model were used up while the change was being written.";
+    case "gave-up":
+      return "The model gave up before the change was finished.";
+    case "refused":
+      return "The model refused to go on with this change.";
+    case "invalid-answer":
+      return "The model's answers could not be used, also after repairs.";
+    case "context-overflow":
+      return "The work outgrew the model's window, also after shrinking.";
+  }
+}
+
+async function writingPrompt({ base, analysis, contextBlob, attempt, change }: z.infer<typeof Input>, deps: Deps, ctx: StepContext): Promise<Prompt> {
+  const task = await readDocument(deps, analysis.taskBlob, Task);
+  const context = (await readDocument(deps, contextBlob, ContextText)).packed;
+  const failureBlob = change.checks?.failure?.blob;
+  const failures = attempt === 1 || failureBlob === undefined ? undefined : await deps.store.blobs.text(failureBlob);
+  if (task.kind === "address-review") {
+    const touched = task.review.threads.map((thread) => thread.path);
+    if (failures !== undefined) return promptFor(deps, ctx, base, "fix-checks", { task: task.review, failures }, touched);
+    return promptFor(deps, ctx, base, "address-review", { review: task.review, context }, touched);
+  }
+  const { analysis: plan, issue } = task;
+  const touched = plan.relevantFiles.map((file) => file.path);
+  if (failures === undefined) return promptFor(deps, ctx, base, "write-change", { issue, plan, context }, touched);
+  const lastResort = attempt === base.maxAttempts && attempt > 2;
+  return promptFor(deps, ctx, base, lastResort ? "simplest-change" : "fix-checks", { task: { issue, plan }, failures }, touched);
+}

@@ -1,0 +1,25 @@
+/**
+ * Hidden marks by which we find our own comments again. A marker can be forged by anyone, so only objects that our own
+ * App created count (architecture.md rule 1).
+ */
+export function statusMarker(runKey: string): string {
+  return `<!-- millwright:status ${runKey} -->`;
+}
+
+export const planMarker = "<!-- millwright:plan ";
+
+export function planMarkerOf(runKey: string, revision: number): string {
+  return `${planMarker}${runKey} ${revision} -->`;
+}
+
+export function replyMarker(runKey: string, subject: string): string {
+  return `<!-- millwright:reply ${runKey} ${subject} -->`;
+}
+
+/** Whether a branch is in the name space that only Millwright writes to. */
+export function ourBranch(ref: string): boolean {
+  return ref.startsWith("millwright/");
+}
+
+/** The identifier of the button that lets a pull request's CI run (security.md M13). */
+export const approveCiAction = "approve-ci";

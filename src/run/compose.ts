@@ -1,0 +1,159 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { ProbotOctokit } from "probot";
+import { createModel } from "../agent/create-model.ts";
+import type { Model } from "../agent/model.ts";
+import type { OperatorConfig } from "../config/operator.ts";
+import { createLocalEngine, type LocalEngine } from "../engine/local/local-engine.ts";
+import { createGitHubApp, type GitHubApp } from "../github/client.ts";
+import { createReceive } from "../handlers/receive.ts";
+import type { Deps } from "../pipeline/deps.ts";
+import { pipelines } from "../pipeline/index.ts";
+import type { Step } from "../pipeline/step.ts";
+import { steps } from "../pipeline/steps/index.ts";
+import { createRedactor, type Redactor } from "../policy/redact.ts";
+import { createSandbox } from "../sandbox/create-sandbox.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import { createStatusProjector, type StatusProjector } from "../status/projector.ts";
+import { openStore, type OpenStore } from "../store/open-store.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
+import { createWorkspaces } from "../workspace/workspaces.ts";
+import type { Workspaces } from "../workspace/workspace.ts";
+import { createExecuteStep, type EffectFault } from "./execute-step.ts";
+import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
+
+/** One worker process: everything that runs in it, put together. */
+export interface Worker {
+  operator: OperatorConfig;
+  log: Logger;
+  metrics: Metrics;
+  redactor: Redactor;
+  store: OpenStore;
+  github: GitHubApp;
+  engine: LocalEngine;
+  sandbox: Sandbox;
+  workspaces: Workspaces;
+  model: Model;
+  receive: ReturnType<typeof createReceive>;
+  /** Ends in order within about `seconds`: what runs is put back for the next process, nothing is lost. Safe to call twice. */
+  stop(seconds: number): Promise<void>;
+}
+
+export interface ComposeOptions {
+  operator: OperatorConfig;
+  /** Probot's client of the App itself. */
+  authenticate: () => Promise<ProbotOctokit>;
+  log?: Logger;
+  redactor?: Redactor;
+  /** Given by tests alone. */
+  effectFault?: EffectFault;
+  statusPeriodSeconds?: number;
+}
+
+/** The redactor that knows every secret of the configuration; made first, so that nothing is logged without it. */
+export function redactorFor(operator: OperatorConfig): Redactor {
+  const keyLines = operator.app.privateKey.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----"));
+  return createRedactor([
+    ...operator.app.webhookSecrets.map((value) => ({ name: "webhook-secret", value })),
+    { name: "private-key", value: operator.app.privateKey },
+    ...keyLines.map((value) => ({ name: "private-key", value })),
+    ...(operator.model.apiKey === undefined ? [] : [{ name: "model-key", value: operator.model.apiKey }]),
+    ...(operator.databaseUrl === undefined ? [] : [{ name: "database-url", value: operator.databaseUrl }]),
+  ]);
+}
+
+/** Puts a worker together and begins to execute runs. Throws when the database or the data directory cannot be used. */
+export async function compose(options: ComposeOptions): Promise<Worker> {
+  const { operator } = options;
+  const redactor = options.redactor ?? redactorFor(operator);
+  const log = options.log ?? createLogger({ level: operator.logLevel, redactor });
+  const metrics = createMetrics();
+  mkdirSync(operator.dataDirectory, { recursive: true, mode: 0o700 });
+  const store = await openStore({ databaseUrl: operator.databaseUrl, dataDirectory: operator.dataDirectory, log });
+  const github = createGitHubApp({ appId: operator.app.id, apiUrl: operator.github.apiUrl, authenticate: options.authenticate, redactor, log });
+  const sandbox = await createSandbox({
+    backend: operator.sandbox.backend,
+    image: operator.sandbox.image,
+    extraReadPaths: operator.sandbox.readPaths,
+    slots: operator.concurrency.worker + 1,
+    dataDirectory: join(operator.dataDirectory, "sandbox"),
+    log,
+  });
+  const workspaces = createWorkspaces({
+    dataDirectory: operator.dataDirectory,
+    gitBaseUrl: operator.github.gitUrl,
+    diskWatermarkBytes: operator.minFreeBytes,
+    maxRepositoryBytes: operator.maxRepositoryBytes,
+    log,
+  });
+  const model = createModel(operator.model, redactor);
+  const status = createStatusProjector({ store, operator, github, log, periodSeconds: options.statusPeriodSeconds });
+  const deps: Omit<Deps, "engine"> = { operator, store, workspaces, sandbox, model, redactor, app: github };
+  const engine = engineOf({ ...options, deps, store, github, status, metrics, log });
+  await engine.open();
+  const known = () => ({ operator, app: { id: operator.app.id, slug: github.known()?.slug } });
+  const receive = createReceive({ engine, known, log });
+  const housekeeping: Housekeeping = createHousekeeping({ operator, store, workspaces, github, engine, log });
+  await engine.work();
+  housekeeping.start();
+  // Asked in the background: intake works while GitHub cannot be reached.
+  github.identity().catch((error: unknown) => log.warn({ err: error }, "the App's identity is not known yet"));
+
+  let stopping: Promise<void> | undefined;
+  return {
+    operator,
+    log,
+    metrics,
+    redactor,
+    store,
+    github,
+    engine,
+    sandbox,
+    workspaces,
+    model,
+    receive,
+    stop(seconds) {
+      stopping ??= (async () => {
+        await housekeeping.stop();
+        await engine.drain(seconds);
+        await status.close();
+        await sandbox.close();
+        await store.close();
+      })();
+      return stopping;
+    },
+  };
+}
+
+function engineOf(options: {
+  operator: OperatorConfig;
+  deps: Omit<Deps, "engine">;
+  store: OpenStore;
+  github: GitHubApp;
+  status: StatusProjector;
+  metrics: Metrics;
+  log: Logger;
+  effectFault?: EffectFault;
+}): LocalEngine {
+  const { operator, store, status, metrics, log } = options;
+  const deps = { ...options.deps } as Deps;
+  const byName: Record<string, Step<never, unknown>> = steps as unknown as Record<string, Step<never, unknown>>;
+  const engine = createLocalEngine({
+    store,
+    log,
+    pipelines,
+    executeStep: createExecuteStep({ deps, steps: byName, github: options.github, status, metrics, log, effectFault: options.effectFault }),
+    fits: (name, output) => byName[name]?.output.safeParse(output).success === true,
+    concurrency: operator.concurrency.worker,
+    perRepositoryConcurrency: operator.concurrency.repository,
+    onEvent(event) {
+      if (event.kind !== "run") return;
+      if (event.state === "ended") metrics.runsEnded.inc({ pipeline: event.pipeline, outcome: event.outcome?.kind ?? "unknown" });
+      else status.touch(event.runKey, event.place);
+    },
+  });
+  deps.engine = engine;
+  return engine;
+}

@@ -1,0 +1,34 @@
+import { existsSync } from "node:fs";
+import { Probot, Server } from "probot";
+import { ConfigurationError, readOperatorConfig } from "../config/operator.ts";
+import application from "../index.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { redactorFor } from "./compose.ts";
+
+/** `npm start`: Probot's server with our settings, any API address, and a message that says which variable is missing. */
+async function main(): Promise<void> {
+  if (existsSync(".env")) process.loadEnvFile(".env");
+  const operator = readOperatorConfig();
+  const log = createLogger({ level: operator.logLevel, redactor: redactorFor(operator) });
+  const server = new Server({
+    host: operator.server.host,
+    port: operator.server.port,
+    webhookPath: operator.server.webhookPath,
+    webhookProxy: operator.server.webhookProxyUrl,
+    log: log as never,
+    Probot: Probot.defaults({
+      appId: operator.app.id,
+      privateKey: operator.app.privateKey,
+      secret: operator.app.webhookSecrets[0],
+      baseUrl: operator.github.apiUrl,
+    }) as typeof Probot,
+  });
+  await server.load(application);
+  await server.start();
+}
+
+main().catch((error: unknown) => {
+  const text = error instanceof ConfigurationError ? `${error.message}\nNo App yet? \`npm run setup\` registers one in the browser.` : String((error as Error).stack ?? error);
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+});

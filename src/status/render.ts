@@ -1,0 +1,103 @@
+import { endings, type Outcome } from "../pipeline/outcome.ts";
+import type { StepRow } from "../store/store.ts";
+import type { StatusView } from "./view.ts";
+
+/** The checklist that people read: which steps make up each line, in the order of the story. */
+const checklist: { title: string; steps: string[]; optional?: boolean }[] = [
+  { title: "Read the request", steps: ["authorise-trigger", "read-repository", "read-issue", "read-review"] },
+  { title: "Plan the change", steps: ["select-context", "analyse-issue"] },
+  { title: "Get the plan approved", steps: ["ask-plan", "settle-plan"], optional: true },
+  { title: "Prepare the environment", steps: ["prepare-environment", "open-draft", "merge-base"] },
+  { title: "Write the change", steps: ["write-change"] },
+  { title: "Run the checks", steps: ["run-checks"] },
+  { title: "Guard the change", steps: ["guard-change"] },
+  { title: "Push and open the pull request", steps: ["publish-change", "reply-threads", "open-pull-request"] },
+];
+
+export type LineState = "waiting" | "active" | "done" | "failed";
+
+export interface ChecklistLine {
+  title: string;
+  state: LineState;
+  seconds: number;
+  times: number;
+}
+
+/** One line per part of the story with its state, seconds spent and how often its main step ran. */
+export function checklistOf(steps: StepRow[], now: Date, ended: boolean): ChecklistLine[] {
+  const reached = (names: string[]) => steps.some((step) => names.includes(step.name));
+  return checklist
+    .filter((line) => line.optional !== true || reached(line.steps))
+    .map((line, index, lines) => {
+      const own = steps.filter((step) => line.steps.includes(step.name));
+      const last = own.at(-1);
+      const later = lines.slice(index + 1).some((next) => reached(next.steps));
+      return {
+        title: line.title,
+        state: stateOf(last, later, ended, own.length === 0),
+        seconds: own.reduce((sum, step) => sum + secondsBetween(step.startedAt, step.endedAt ?? (ended ? step.startedAt : now.toISOString())), 0),
+        times: own.filter((step) => step.name === line.steps.at(0) || line.steps.length === 1).length,
+      };
+    });
+}
+
+function stateOf(last: StepRow | undefined, later: boolean, ended: boolean, none: boolean): LineState {
+  if (none || last === undefined) return later ? "done" : "waiting";
+  if (last.status === "failed") return "failed";
+  if (last.status === "running") return ended ? "failed" : "active";
+  return later || ended ? "done" : "active";
+}
+
+const icons: Record<LineState, string> = { waiting: "⬜", active: "🔄", done: "✅", failed: "❌" };
+
+/** The status comment's Markdown, without its marker. */
+export function renderStatus(view: StatusView, now: Date): string {
+  const { run, usage, left } = view;
+  const outcome = view.outcome;
+  const ended = outcome !== undefined;
+  const until = ended && run.endedAt !== undefined ? new Date(run.endedAt) : now;
+  const lines = checklistOf(view.steps, now, ended).map((line) => {
+    const times = line.times > 1 ? ` (${line.times}×)` : "";
+    return `${icons[line.state]} ${line.title}${times}${line.seconds >= 1 ? ` · ${duration(line.seconds)}` : ""}`;
+  });
+  const pullRequest = outcome?.pullRequest?.url ?? view.pullRequest?.url;
+  return [
+    `### ${headline(view, outcome)}`,
+    "",
+    ...(outcome === undefined ? [] : [outcome.reason, "", ...(outcome.detail === undefined ? [] : [outcome.detail, ""])]),
+    ...(pullRequest === undefined ? [] : [`**Pull request:** ${pullRequest}`, ""]),
+    ...lines.map((line) => `${line}<br>`),
+    "",
+    `⏱ ${duration(secondsBetween(run.createdAt, until.toISOString()))} · ${count(usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens)} tokens in, ${count(usage.outputTokens)} out · ${dollars(usage.costUsd)} spent`,
+    `<br>Left: ${dollars(left.runUsd)} for this run · today ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))} and ${left.repositoryDayRuns} runs for this repository`,
+    "",
+    ended ? `<sub>Run \`${run.runKey}\` · again: \`/retry\`</sub>` : `<sub>Run \`${run.runKey}\` · to stop it: \`/stop\`, close the issue${run.intent.trigger.kind === "label" ? " or remove the label" : ""}</sub>`,
+  ].join("\n");
+}
+
+function headline(view: StatusView, outcome: Outcome | undefined): string {
+  if (outcome !== undefined) return `${endings[outcome.kind].emoji} ${endings[outcome.kind].title}`;
+  if (view.run.state === "waiting-turn") return `⏳ Waiting for its turn${view.place === undefined ? "" : ` (number ${view.place} in the queue)`}`;
+  if (view.run.state === "waiting-decision") return "✋ The plan waits for approval";
+  return "🔧 Millwright is working on it";
+}
+
+function secondsBetween(from: string, to: string): number {
+  return Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
+}
+
+/** `42 s`, `3 min 5 s`, `1 h 2 min`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+export function dollars(usd: number): string {
+  return `$${usd.toFixed(usd < 0.1 && usd > 0 ? 4 : 2)}`;
+}
+
+function count(tokens: number): string {
+  return tokens < 10_000 ? String(tokens) : `${Math.round(tokens / 1000)}k`;
+}
