@@ -1,0 +1,216 @@
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { PGlite } from "@electric-sql/pglite";
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/pglite";
+import pino from "pino";
+import { createLocalEngine, type LocalEngine, type LocalEngineOptions } from "../../src/engine/local/local-engine.ts";
+import { type Database, type Db, openDatabase } from "../../src/store/database.ts";
+import { createStore, type OpenStore } from "../../src/store/open-store.ts";
+import * as schema from "../../src/store/schema.ts";
+import type { Deploy, EngineProcess, Stage } from "./engine.testsuite.ts";
+
+export interface LocalProcess extends EngineProcess {
+  engine: LocalEngine;
+  store: OpenStore;
+  /** Requests to the database so far. */
+  requests(): number;
+}
+
+export interface LocalStage extends Stage {
+  boot(deploy: Deploy, over?: Partial<LocalEngineOptions>, dieAtRequest?: number): Promise<LocalProcess>;
+  /** A connection that outlives every process. */
+  database: Database;
+}
+
+export const silent = pino({ level: process.env.TEST_LOG ?? "silent" });
+
+/** The connection of one process to the database, which can be cut as a kill does. */
+interface Line {
+  database: Database;
+  cut(): void;
+  requests(): number;
+  close(): Promise<void>;
+}
+
+/** Stages on one database; each begins with empty tables. */
+export function localStages(
+  database: Database,
+  openLine: (dieAtRequest: number) => Promise<Line>,
+): () => Promise<LocalStage> {
+  return async () => {
+    await empty(database.db);
+    let killed = false;
+    return {
+      database,
+      boot: async (deploy, over = {}, dieAtRequest = Number.POSITIVE_INFINITY) => {
+        // The next process starts when the time of the killed one has passed; how long that is has a test of its own.
+        if (killed && database.kind === "postgres") await passLeases(database.db);
+        killed = false;
+        const line = await openLine(dieAtRequest);
+        const store = createStore(line.database);
+        const engine = createLocalEngine({
+          store,
+          log: silent,
+          pollSeconds: 0.1,
+          sweepSeconds: 0.5,
+          ...deploy,
+          ...over,
+        });
+        let ended: Promise<void> | undefined;
+        const end = (seconds: number) => {
+          ended ??= engine
+            .drain(seconds)
+            .catch(() => undefined)
+            .then(() => line.close());
+          return ended;
+        };
+        if (dieAtRequest === Number.POSITIVE_INFINITY) {
+          await engine.open();
+          await engine.work();
+        }
+        return {
+          engine,
+          store,
+          requests: line.requests,
+          kill: () => {
+            killed = true;
+            line.cut();
+            void end(0);
+          },
+          end: () => end(5),
+        };
+      },
+      forget: async () => {
+        await database.db.execute(sql`DELETE FROM pgboss.job`);
+      },
+      close: () => Promise.resolve(),
+    };
+  };
+}
+
+export async function passLeases(db: Db): Promise<void> {
+  await db.execute(sql`UPDATE runs SET execution_expires_at = now() WHERE execution_id IS NOT NULL`);
+  await db.execute(sql`UPDATE leases SET expires_at = now()`);
+}
+
+async function empty(db: Db): Promise<void> {
+  await db.execute(sql`TRUNCATE runs, usage, notes, blobs, audit_log, pull_requests, repositories, rate_limits CASCADE`);
+  const result = await db.execute(sql`SELECT to_regclass('pgboss.job') IS NOT NULL AS there`);
+  const [row] = (result as unknown as { rows: { there: boolean }[] }).rows;
+  if (row?.there) await db.execute(sql`DELETE FROM pgboss.job`);
+}
+
+/** Processes on one embedded database in memory: each sees it through a proxy that can be cut. */
+export async function openPgliteStages(): Promise<{ openStage: () => Promise<LocalStage>; close(): Promise<void> }> {
+  const database = await openDatabase({ dataDirectory: "memory", log: silent });
+  if (database.kind !== "pglite") throw new Error("A directory without a URL is PGlite");
+  const { pglite } = database;
+  const openLine = async (dieAtRequest: number): Promise<Line> => {
+    let dead = false;
+    let requests = 0;
+    const request = () => {
+      requests += 1;
+      if (requests >= dieAtRequest) dead = true;
+      if (dead) throw new Error("killed");
+    };
+    const wrapped = cuttable(pglite, request);
+    return {
+      database: {
+        kind: "pglite",
+        db: drizzle({ client: wrapped, schema }) as unknown as Db,
+        pglite: wrapped,
+        close: () => Promise.resolve(),
+      },
+      cut: () => {
+        dead = true;
+      },
+      requests: () => requests,
+      close: () => Promise.resolve(),
+    };
+  };
+  return { openStage: localStages(database, openLine), close: () => database.close() };
+}
+
+function cuttable<T extends object>(target: T, request: () => void): T {
+  return new Proxy(target, {
+    get: (_, key) => {
+      const value = Reflect.get(target, key, target);
+      if (typeof value !== "function") return value;
+      if (!["query", "exec", "transaction", "sql"].includes(String(key))) return value.bind(target);
+      return async (...args: unknown[]) => {
+        request();
+        if (key !== "transaction") return value.apply(target, args);
+        const [body] = args as [(tx: object) => unknown];
+        return value.call(target, async (tx: object) => {
+          const result = await body(cuttable(tx, request));
+          // Dead before the commit: it is rolled back, as a cut connection does.
+          request();
+          return result;
+        });
+      };
+    },
+  });
+}
+
+/** Processes on one PostgreSQL database: each connects through a TCP relay of its own that can be cut. */
+export async function openPostgresStages(
+  databaseUrl: string,
+): Promise<{ openStage: () => Promise<LocalStage>; close(): Promise<void> }> {
+  const database = await openDatabase({ databaseUrl, dataDirectory: "unused", log: silent });
+  const openLine = async (dieAtRequest: number): Promise<Line> => {
+    const relay = await openRelay(databaseUrl, dieAtRequest);
+    const own = await openDatabase({ databaseUrl: relay.url, dataDirectory: "unused", log: silent });
+    relay.arm();
+    return {
+      database: own,
+      cut: relay.cut,
+      requests: relay.requests,
+      close: async () => {
+        relay.cut();
+        await own.close().catch(() => undefined);
+      },
+    };
+  };
+  return { openStage: localStages(database, openLine), close: () => database.close() };
+}
+
+async function openRelay(databaseUrl: string, dieAtRequest: number) {
+  const target = new URL(databaseUrl);
+  const sockets = new Set<Socket>();
+  let requests = 0;
+  let armed = false;
+  const cut = () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  const server = createServer((client) => {
+    const upstream = connect({ host: target.hostname, port: Number(target.port || 5432) });
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.on("data", (chunk) => {
+      if (armed) requests += 1;
+      if (requests >= dieAtRequest) cut();
+      else upstream.write(chunk);
+    });
+    upstream.on("data", (chunk) => client.write(chunk));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = new URL(databaseUrl);
+  url.hostname = "127.0.0.1";
+  url.port = String((server.address() as AddressInfo).port);
+  return {
+    url: url.href,
+    cut,
+    requests: () => requests,
+    arm: () => {
+      armed = true;
+    },
+  };
+}
