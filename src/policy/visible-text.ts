@@ -1,0 +1,95 @@
+import { fromMarkdown } from "mdast-util-from-markdown";
+import { gfmFromMarkdown } from "mdast-util-gfm";
+import { gfm } from "micromark-extension-gfm";
+import { HiddenCounts } from "./visible/hidden-counts.ts";
+import { pageText } from "./visible/page-text.ts";
+import { type Nodes, renderPage } from "./visible/render-page.ts";
+import { withinBudget } from "./visible/within-budget.ts";
+
+export interface VisibleText {
+  /** What a reader of the rendered page sees: plain text with code in back quotes. */
+  text: string;
+  /** What was left out, by kind, in alphabetical order. */
+  hidden: { kind: string; count: number }[];
+  /** Whether the end is missing because of the size or the cost of reading it. */
+  truncated: boolean;
+}
+
+/** GitHub's own limit for the body of an issue or a comment, in characters. */
+const maxCharacters = 65_536;
+
+/**
+ * What a person who reads this Markdown on GitHub sees, and nothing else: the only way from a stranger's text to a
+ * prompt (security.md M5). Comments, attributes, titles, alternative texts, link definitions, fence infos, surplus
+ * table cells, unreferenced footnotes, comments in diagrams and formulas and invisible characters are left out, link
+ * destinations are reduced to their host. Code stays byte for byte (line ends as `\n`), except that forbidden characters are
+ * shown as `\u{200B}`. GitHub strips `hidden` and `style`, so what they would hide is visible and kept.
+ *
+ * Pure, deterministic and bounded: it reads at most 65,536 characters and less where Markdown is costly to parse
+ * (deep nesting, very many brackets); it returns at most `maxBytes` bytes of UTF-8 and never throws.
+ */
+export function visibleText(markdown: string, { maxBytes = 65_536 }: { maxBytes?: number } = {}): VisibleText {
+  const hidden = new HiddenCounts();
+  const head = markdown.slice(0, maxCharacters).replace(/\r\n?/g, "\n");
+  const source = withinBudget(head, markdown.length > maxCharacters);
+  const text = readable(source.text, source.truncated, hidden);
+  const cut = cutBytes(text, maxBytes);
+  return { text: cut, hidden: hidden.list(), truncated: source.truncated || cut.length < text.length };
+}
+
+/**
+ * A block for a prompt: the value as JSON between tags that name it. `<`, and everything that is not plainly visible,
+ * is escaped, so that no value can close the block or look like another one.
+ */
+export function asData(label: string, value: unknown): string {
+  const name = label.replace(/[^\w./ -]/gu, "_").slice(0, 200);
+  const json = (JSON.stringify(value, undefined, 1) ?? "null").replace(/[<>\u2028\u2029]|[^\P{C}\n]/gu, escapeJson);
+  return `<data name="${name}">\n${json}\n</data>`;
+}
+
+function escapeJson(character: string): string {
+  return Array.from(
+    { length: character.length },
+    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`,
+  ).join("");
+}
+
+function readable(source: string, truncated: boolean, hidden: HiddenCounts): string {
+  try {
+    const nul = unusedCharacter(source);
+    const tree = parse(source.replaceAll("\0", nul));
+    return pageText(renderPage(tree, source, { nul, truncated, hidden }), { truncated, hidden });
+  } catch {
+    // The parsers are not ours; a text that breaks one of them is withheld as a whole rather than passed unread.
+    hidden.add("unreadable", 1);
+    return "";
+  }
+}
+
+// Emphasis, setext headings and literal links change no word, but are slow to resolve on hostile input.
+const withoutCostlyStyle = {
+  disable: {
+    null: ["attention", "strikethrough", "setextUnderline", "wwwAutolink", "protocolAutolink", "emailAutolink"],
+  },
+};
+// The transforms find literal e-mail addresses by a regular expression that is not linear.
+const nodes = gfmFromMarkdown().map(({ transforms: _, ...extension }) => extension);
+
+function parse(source: string): Nodes {
+  return fromMarkdown(source, { extensions: [gfm(), withoutCostlyStyle], mdastExtensions: nodes });
+}
+
+/** A private-use character that does not occur in the text, so that it can stand for another. */
+function unusedCharacter(text: string): string {
+  for (let code = 0xe000; code <= 0xf8ff; code++)
+    if (!text.includes(String.fromCharCode(code))) return String.fromCharCode(code);
+  return "\uFFFD";
+}
+
+function cutBytes(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  return Buffer.from(text)
+    .subarray(0, Math.max(0, maxBytes))
+    .toString("utf8")
+    .replace(/\uFFFD+$/u, "");
+}
