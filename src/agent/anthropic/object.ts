@@ -1,0 +1,133 @@
+import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
+import type { Message, MessageParam, TextBlockParam } from "@anthropic-ai/sdk/resources/messages/messages";
+import type { ZodType } from "zod";
+import type { Answer, Budget, Prompt, RecordCall } from "../model.ts";
+import { estimateJsonTokens } from "../tokens.ts";
+import { Ledger } from "./ledger.ts";
+import { isStreamed, sampling, systemBlocks } from "./request.ts";
+import { callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
+
+export interface ObjectRequest<T> {
+  prompt: Prompt;
+  schema: ZodType<T>;
+  budget: Budget;
+  signal: AbortSignal;
+  record: RecordCall;
+}
+
+/** B20: invalid or truncated output is repaired at most twice. */
+const maxRepairs = 2;
+
+/**
+ * Asks for one structured answer. An answer that does not fit the schema is sent back with what is wrong with it; a refused or
+ * overlong prompt is tried once more without the repository's part. The answer is parsed here and not by the SDK, whose error
+ * for an invalid one loses the tokens that it cost.
+ */
+export async function askForObject<T>(session: Session, request: ObjectRequest<T>): Promise<Answer<T>> {
+  const ledger = new Ledger(request.budget, session.price, session.maxOutputTokens);
+  const job: Job = { ...request, ledger };
+  const format = outputFormat(request.schema);
+  const first: MessageParam = { role: "user", content: taskWithSchema(session, request.prompt, format) };
+  let messages: MessageParam[] = [first];
+  let smaller = false;
+  let repairs = 0;
+  for (;;) {
+    if (Date.now() >= request.budget.deadline.getTime())
+      return { kind: "out-of-time", message: "The time for this answer is used up", usage: ledger.usage };
+    const system = systemBlocks(request.prompt, !smaller) as TextBlockParam[];
+    const promptTokens = estimateJsonTokens([system, messages, format]);
+    const allowance = ledger.allow({ knownTokens: 0, newTokens: promptTokens });
+    if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
+    const { maxTokens } = allowance;
+    const params = {
+      model: session.config.model,
+      max_tokens: maxTokens,
+      system,
+      messages,
+      output_config: { format },
+      ...sampling(session.config),
+    };
+    const result = await callModel<Message>(session, job, async (signal, attempt) => {
+      if (!isStreamed(maxTokens)) return session.client.messages.create(params, { signal });
+      const stream = session.client.messages.stream(params, { signal });
+      attempt.partial = () => stream.currentMessage;
+      return stream.finalMessage();
+    });
+
+    if (result.kind === "out-of-time")
+      return { kind: "out-of-time", message: "The model did not answer in time", usage: ledger.usage };
+    const ending = result.kind === "reply" ? result.reply.stop_reason : "model_context_window_exceeded";
+    if (ending === "model_context_window_exceeded" || ending === "refusal") {
+      if (smaller) {
+        return ending === "refusal" && result.kind === "reply"
+          ? { kind: "refused", message: refusalOf(result.reply), usage: ledger.usage }
+          : {
+              kind: "context-overflow",
+              message: "The prompt does not fit into the model's window",
+              usage: ledger.usage,
+            };
+      }
+      smaller = true;
+      messages = [first];
+      continue;
+    }
+    if (result.kind !== "reply") throw new Error(`The model's provider refused the request: ${result.message}`);
+    const text = textOf(result.reply);
+    const read =
+      ending === "max_tokens"
+        ? { problem: `it was cut off after ${maxTokens} tokens; be much briefer` }
+        : readAnswer(text, request.schema);
+    if ("value" in read) return { kind: "answer", value: read.value, usage: ledger.usage };
+    if (ending === "max_tokens" && allowance.lowered)
+      return {
+        kind: "out-of-budget",
+        message: "What was left of the budget did not suffice for a whole answer",
+        usage: ledger.usage,
+      };
+    if (repairs === maxRepairs)
+      return {
+        kind: "invalid-answer",
+        message: `The model's answer was not usable after ${maxRepairs} repairs: ${read.problem}`,
+        usage: ledger.usage,
+      };
+    repairs += 1;
+    messages = [first, ...repair(text, read.problem)];
+  }
+}
+
+/** The format without the SDK's parser, so that an invalid answer reaches us together with its usage. */
+function outputFormat(schema: ZodType) {
+  const { type, schema: json } = zodOutputFormat(schema);
+  return { type, schema: json };
+}
+
+/** Servers of other models often ignore the format, so they are told the schema in words. */
+function taskWithSchema(session: Session, prompt: Prompt, format: { schema: unknown }): string {
+  if (/claude/i.test(session.config.model)) return prompt.task;
+  return `${prompt.task}\n\nAnswer with one JSON object and nothing else. It must fit this JSON Schema:\n${JSON.stringify(format.schema)}`;
+}
+
+function readAnswer<T>(text: string, schema: ZodType<T>): { value: T } | { problem: string } {
+  let json: unknown;
+  try {
+    json = JSON.parse(text.replace(/^```(?:json)?\s*\n([\s\S]*?)\n?```$/, "$1"));
+  } catch (error) {
+    return { problem: text === "" ? "it was empty" : `it is not JSON (${(error as Error).message.slice(0, 200)})` };
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return { value: parsed.data };
+  return {
+    problem: parsed.error.issues
+      .slice(0, 8)
+      .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)
+      .join("; "),
+  };
+}
+
+function repair(text: string, problem: string): MessageParam[] {
+  const ask: MessageParam = {
+    role: "user",
+    content: `Your answer cannot be used: ${problem}. Answer again, with the complete JSON object and nothing else.`,
+  };
+  return text === "" ? [ask] : [{ role: "assistant", content: text.slice(0, 20_000).toWellFormed().trimEnd() }, ask];
+}

@@ -1,0 +1,44 @@
+import type { BetaContentBlockParam } from "@anthropic-ai/sdk/resources/beta/messages/messages";
+
+/** One message of a conversation as it is kept in a transcript. */
+export interface Turn {
+  role: "user" | "assistant";
+  content: string | BetaContentBlockParam[];
+}
+
+export function blocksOf(message: Turn): BetaContentBlockParam[] {
+  return typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content;
+}
+
+/** The words of a message. */
+export function wordsOf(message: Turn): string {
+  return blocksOf(message)
+    .flatMap((block) => (block.type === "text" ? [block.text] : []))
+    .join("\n")
+    .trim();
+}
+
+/** A tool call in one short line: its name and what it is about. */
+export function callDetail(name: string, input: unknown): string {
+  const given = (typeof input === "object" && input !== null ? input : {}) as Record<string, unknown>;
+  const about = ["file_path", "path", "from", "pattern", "command", "name"]
+    .map((key) => given[key])
+    .find((value) => typeof value === "string");
+  return about === undefined ? name : `${name} ${about.replaceAll(/\s+/g, " ").slice(0, 120)}`;
+}
+
+/** Checks a saved transcript as far as it is relied on. Throws an error that names the message. */
+export function parseTranscript(saved: readonly unknown[]): Turn[] {
+  for (const [index, message] of saved.entries()) {
+    const { role, content } = (message ?? {}) as Partial<Turn>;
+    if ((role !== "user" && role !== "assistant") || (typeof content !== "string" && !Array.isArray(content))) {
+      throw new Error(`Cannot continue from the transcript: message ${index} has no role and content`);
+    }
+  }
+  return plainJson(saved) as Turn[];
+}
+
+/** A copy that shares nothing with the SDK's objects. */
+export function plainJson(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}

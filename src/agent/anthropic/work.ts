@@ -1,0 +1,301 @@
+import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
+import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/messages";
+import type { WorkRequest, WorkResult } from "../model.ts";
+import { estimateJsonTokens } from "../tokens.ts";
+import { prepareTools } from "../tools/prepare-tools.ts";
+import { Ledger } from "./ledger.ts";
+import { isStreamed, markLast, sampling, systemBlocks } from "./request.ts";
+import { type Attempt, callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
+import { shrink, withoutThinking } from "./shrink.ts";
+import { blocksOf, callDetail, parseTranscript, plainJson, type Turn, wordsOf } from "./transcript.ts";
+import { promptTokens } from "./usage.ts";
+
+/** B20: a cut-off or empty answer is repaired at most twice in a row. */
+const maxRepairs = 2;
+
+/** As many turns in a row with the same calls and the same results mean that the model goes in circles. */
+const sameTurnsInCircle = 5;
+
+/**
+ * Lets the model work on a directory with tools, turn by turn, until it says that it is done or a limit is reached. After
+ * every turn the whole conversation is handed to `onTurn` and nothing else happens until that has finished. Continues from a
+ * transcript; calls of tools that are unanswered at its end are run first. A transcript whose last message is the model's
+ * final one is done already.
+ */
+export async function work(session: Session, request: WorkRequest): Promise<WorkResult> {
+  const ledger = new Ledger(request.budget, session.price, session.maxOutputTokens);
+  const job: Job = { ...request, ledger };
+  const tools = prepareTools(request.directory, request.tools, session.config.redactor);
+  const conversation = new Conversation(session, request, tools);
+  const end = <K extends WorkResult["kind"]>(kind: K, message = "") => ({ kind, message, usage: ledger.usage });
+
+  const last = conversation.messages.at(-1);
+  if (last?.role === "assistant") {
+    const answered = await conversation.runTools(request.signal);
+    if (!answered) return { kind: "done", text: wordsOf(last), usage: ledger.usage };
+    await conversation.handOut(ledger);
+  }
+
+  let repairs = 0;
+  let refusals = 0;
+  let overflows = 0;
+  const recentTurns: string[] = [];
+  for (let turns = 0; ; ) {
+    request.signal.throwIfAborted();
+    if (Date.now() >= request.budget.deadline.getTime()) return endOfSlice(turns, ledger);
+    if (!(await conversation.fit(request.signal)))
+      return end(
+        "context-overflow",
+        "The conversation does not fit into the model's window, even without its older parts",
+      ) as WorkResult;
+    const allowance = ledger.allow(conversation.size());
+    if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
+
+    const result = await callModel<BetaMessage>(session, job, (signal, attempt) =>
+      conversation.send(allowance.maxTokens, signal, attempt),
+    );
+    if (result.kind === "out-of-time") return endOfSlice(turns, ledger);
+    if (result.kind === "stale-thinking" && conversation.dropThinking()) continue;
+    if (result.kind === "stale-thinking")
+      throw new Error(`The model's provider refused the request: ${result.message}`);
+    const ending = result.kind === "overflow" ? "model_context_window_exceeded" : result.reply.stop_reason;
+    if (result.kind === "overflow" || ending === "model_context_window_exceeded") {
+      overflows += 1;
+      if (overflows > 1 || !conversation.halve())
+        return end("context-overflow", "The conversation does not fit into the model's window") as WorkResult;
+      continue;
+    }
+
+    const { reply } = result;
+    if (ending === "refusal") {
+      refusals += 1;
+      if (refusals > 1) return end("refused", refusalOf(reply)) as WorkResult;
+      conversation.simplify();
+      continue;
+    }
+    if (ending === "max_tokens" && allowance.lowered)
+      return end("out-of-budget", "What was left of the budget did not suffice for a whole answer") as WorkResult;
+    const isEmpty = ending !== "tool_use" && ending !== "pause_turn" && textOf(reply) === "";
+    if (ending === "max_tokens" || isEmpty) {
+      repairs += 1;
+      if (repairs > maxRepairs)
+        return end(
+          "gave-up",
+          `The model's answer was ${isEmpty ? "empty" : "cut off"} ${repairs} times in a row`,
+        ) as WorkResult;
+      conversation.addCut(
+        reply,
+        isEmpty
+          ? "Your answer was empty."
+          : `Your answer was cut off after ${allowance.maxTokens} tokens and no tool of it was run.`,
+      );
+      continue;
+    }
+
+    repairs = 0;
+    conversation.add(reply, promptTokens(result.counts) + result.counts.outputTokens);
+    const isDone = ending !== "tool_use" && ending !== "pause_turn";
+    if (ending === "tool_use") await conversation.runTools(request.signal);
+    await conversation.handOut(ledger);
+    turns += 1;
+    if (isDone) return { kind: "done", text: textOf(reply), usage: ledger.usage };
+    recentTurns.push(conversation.lastTurn());
+    if (recentTurns.length >= sameTurnsInCircle && new Set(recentTurns.slice(-sameTurnsInCircle)).size === 1) {
+      return end("gave-up", `The model repeated the same calls ${sameTurnsInCircle} times`) as WorkResult;
+    }
+  }
+}
+
+/** Without a single turn another slice would not get further either. */
+function endOfSlice(turns: number, ledger: Ledger): WorkResult {
+  return turns > 0
+    ? { kind: "unfinished", usage: ledger.usage }
+    : { kind: "out-of-time", message: "The time was used up before the model finished one turn", usage: ledger.usage };
+}
+
+/** The messages, how long they are, and what may be done to make them shorter. */
+class Conversation {
+  messages: Turn[];
+  readonly #session: Session;
+  readonly #request: WorkRequest;
+  readonly #tools: BetaRunnableTool[];
+  #withRepository = true;
+  /** What the provider counted for the first `messages`. */
+  #counted: { messages: number; tokens: number } | undefined;
+
+  constructor(session: Session, request: WorkRequest, tools: BetaRunnableTool[]) {
+    this.#session = session;
+    this.#request = request;
+    this.#tools = tools;
+    this.messages = startOf(request);
+  }
+
+  /** Tokens of the next prompt: those that the provider counted, and an estimate of what came since. */
+  size(): { knownTokens: number; newTokens: number } {
+    if (this.#counted === undefined)
+      return { knownTokens: 0, newTokens: this.#fixedTokens() + estimateJsonTokens(this.messages) };
+    return {
+      knownTokens: this.#counted.tokens,
+      newTokens: estimateJsonTokens(this.messages.slice(this.#counted.messages)),
+    };
+  }
+
+  /** Makes the conversation fit into the window where it does not. False when that is not possible. */
+  async fit(signal: AbortSignal): Promise<boolean> {
+    const limit = this.#session.windowTokens - this.#session.maxOutputTokens;
+    const size = this.size();
+    if (size.knownTokens + size.newTokens <= limit) return true;
+    const exact = await this.#count(signal);
+    if (exact !== undefined && exact <= limit) {
+      this.#counted = { messages: this.messages.length, tokens: exact };
+      return true;
+    }
+    // Well below the limit, so that the cached beginning does not change with every turn.
+    return this.#shrinkTo(limit * 0.6 - this.#fixedTokens()) || (this.#leaveRepositoryOut() && this.fit(signal));
+  }
+
+  /** After the provider itself said that the prompt is too long. */
+  halve(): boolean {
+    return this.#shrinkTo(estimateJsonTokens(this.messages) / 2) || this.#leaveRepositoryOut();
+  }
+
+  /** After a refusal: without the repository's part and without what was read, which may have been what was refused. */
+  simplify(): void {
+    this.#leaveRepositoryOut();
+    this.#replace(shrink(this.messages, 0) ?? withoutThinking(this.messages));
+  }
+
+  /** Whether there was any thinking to drop. */
+  dropThinking(): boolean {
+    const plain = withoutThinking(this.messages);
+    const changed = JSON.stringify(plain) !== JSON.stringify(this.messages);
+    this.#replace(plain);
+    return changed;
+  }
+
+  add(reply: BetaMessage, tokens: number): void {
+    this.messages.push({ role: "assistant", content: plainJson(reply.content) as Turn["content"] });
+    this.#counted = { messages: this.messages.length, tokens };
+  }
+
+  /** Keeps the words of a reply that was cut off, never its tool calls, and says how to go on. */
+  addCut(reply: BetaMessage, problem: string): void {
+    const words = textOf(reply);
+    if (words !== "") this.messages.push({ role: "assistant", content: words });
+    this.messages.push({
+      role: "user",
+      content: `${problem} Go on in smaller steps: one tool call at a time, small edits instead of whole files.`,
+    });
+  }
+
+  /** Runs the tool calls that the last message makes. False when it makes none. */
+  async runTools(signal: AbortSignal): Promise<boolean> {
+    const results = await this.#runner(1, signal).generateToolResponse(signal);
+    signal.throwIfAborted();
+    if (results === null) return false;
+    this.messages.push(plainJson(results) as Turn);
+    return true;
+  }
+
+  async handOut(ledger: Ledger): Promise<void> {
+    const reply = this.messages.findLast((message) => message.role === "assistant");
+    const toolCalls = (reply === undefined ? [] : blocksOf(reply)).flatMap((block) =>
+      block.type === "tool_use"
+        ? [{ name: block.name, detail: this.#session.redact(callDetail(block.name, block.input)) }]
+        : [],
+    );
+    const text = reply === undefined ? "" : wordsOf(reply);
+    await this.#request.onTurn({
+      transcript: plainJson(this.messages) as unknown[],
+      usage: ledger.usage,
+      text,
+      toolCalls,
+    });
+  }
+
+  /** What the last turn did, to be compared with other turns. */
+  lastTurn(): string {
+    return JSON.stringify(
+      this.messages
+        .slice(-2)
+        .map((message) => blocksOf(message).map((block) => ({ ...block, id: "", tool_use_id: "" }))),
+    );
+  }
+
+  async send(maxTokens: number, signal: AbortSignal, attempt: Attempt): Promise<BetaMessage> {
+    for await (const item of this.#runner(maxTokens, signal)) {
+      if (!("finalMessage" in item)) return item;
+      attempt.partial = () => item.currentMessage;
+      return await item.finalMessage();
+    }
+    throw new Error("The SDK's tool runner ended without a message");
+  }
+
+  /** One turn of the SDK's tool runner: with several, the next request would be sent before `onTurn` has finished. */
+  #runner(maxTokens: number, signal: AbortSignal) {
+    const { config, client } = this.#session;
+    return client.beta.messages.toolRunner(
+      {
+        model: config.model,
+        max_tokens: maxTokens,
+        system: systemBlocks(this.#request.prompt, this.#withRepository),
+        tools: this.#tools,
+        ...markLast(config, this.messages),
+        ...sampling(config),
+        max_iterations: 1,
+        stream: isStreamed(maxTokens),
+        // Conversations kept on the provider's side cannot be resumed from our own transcript.
+        thread: false,
+      },
+      { signal },
+    );
+  }
+
+  /** Tokens as the provider counts them, where it can. */
+  async #count(signal: AbortSignal): Promise<number | undefined> {
+    const { config, client } = this.#session;
+    try {
+      const tools = this.#tools.map(({ run: _run, parse: _parse, close: _close, ...definition }) => definition);
+      const system = systemBlocks(this.#request.prompt, this.#withRepository);
+      const counted = await client.countTokens?.(
+        { model: config.model, system, messages: this.messages, tools },
+        { signal },
+      );
+      return counted?.input_tokens;
+    } catch {
+      // Not every compatible server can count. The estimate is the safe side.
+      signal.throwIfAborted();
+      return undefined;
+    }
+  }
+
+  #fixedTokens(): number {
+    const definitions = this.#tools.map((tool) =>
+      "input_schema" in tool ? [tool.name, tool.description, tool.input_schema] : [tool.name],
+    );
+    return estimateJsonTokens([systemBlocks(this.#request.prompt, this.#withRepository), definitions]) + 500;
+  }
+
+  #shrinkTo(tokens: number): boolean {
+    const shrunk = shrink(this.messages, tokens);
+    if (shrunk !== undefined) this.#replace(shrunk);
+    return shrunk !== undefined;
+  }
+
+  #leaveRepositoryOut(): boolean {
+    const had = this.#withRepository && (this.#request.prompt.repository ?? "") !== "";
+    this.#withRepository = false;
+    if (had) this.#counted = undefined;
+    return had;
+  }
+
+  #replace(messages: Turn[]): void {
+    this.messages = messages;
+    this.#counted = undefined;
+  }
+}
+
+function startOf(request: WorkRequest): Turn[] {
+  const saved = request.transcript ?? [];
+  return saved.length === 0 ? [{ role: "user", content: request.prompt.task }] : parseTranscript(saved);
+}

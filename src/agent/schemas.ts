@@ -1,0 +1,64 @@
+import { z } from "zod";
+
+const line = z.string().max(2_000);
+
+/** The types of a conventional commit that a change can have. */
+export const CommitType = z.enum(["feat", "fix", "docs", "refactor", "perf", "test", "build", "ci", "chore", "style"]);
+export type CommitType = z.infer<typeof CommitType>;
+
+/** What the model makes of an issue before anything is written (B7). Limits of length are checked here, not by the provider. */
+export const Analysis = z.object({
+  summary: line.meta({ description: "What is asked and why, in two or three sentences." }),
+  acceptanceCriteria: z
+    .array(line)
+    .max(20)
+    .meta({ description: "What must hold when it is done; each can be checked." }),
+  relevantFiles: z
+    .array(z.object({ path: z.string().max(400), reason: line }))
+    .max(40)
+    .meta({ description: "Files to read or change, relative to the repository's root; most important first." }),
+  plan: z.array(line).max(20).meta({ description: "Steps of the change, in order. The tests are one of them." }),
+  commitType: CommitType,
+  commitScope: z
+    .string()
+    .max(40)
+    .optional()
+    .meta({ description: "The part of the code, one word, where the repository's commits name one." }),
+  title: z
+    .string()
+    .min(1)
+    .max(120)
+    .meta({ description: "Subject of the commit without type and scope: imperative, lower case, no full stop." }),
+  size: z
+    .enum(["small", "medium", "large"])
+    .meta({ description: "small: up to about 50 changed lines; medium: up to 300; large: more." }),
+  risk: z.enum(["low", "medium", "high"]),
+  riskReason: line,
+  openQuestions: z
+    .array(line)
+    .max(5)
+    .meta({ description: "Only questions without whose answer the work cannot be done." }),
+  doable: z.enum(["yes", "needs-answers", "already-done"]),
+  alreadyDoneEvidence: line.optional().meta({ description: "With already-done: the file and the lines that show it." }),
+});
+export type Analysis = z.infer<typeof Analysis>;
+
+/** How a finished change is described in its pull request (B15). */
+export const ChangeDescription = z.object({
+  title: z
+    .string()
+    .min(1)
+    .max(120)
+    .meta({ description: "Subject without type and scope: imperative, lower case, no full stop." }),
+  what: z
+    .string()
+    .max(6_000)
+    .meta({ description: "What changed, for a reviewer who has not read the diff yet. Markdown." }),
+  why: z.string().max(3_000).meta({ description: "Why it changed and why in this way. Markdown." }),
+  notDone: z
+    .array(line)
+    .max(10)
+    .meta({ description: "What was asked and is not in the change, each with the reason." }),
+  risk: line.meta({ description: "What could go wrong, and where to look first." }),
+});
+export type ChangeDescription = z.infer<typeof ChangeDescription>;
