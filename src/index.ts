@@ -1,3 +1,4 @@
+import { operatorConfigOrExit } from "./config/operator.ts";
 import type { EmitterWebhookEvent, EmitterWebhookEventName } from "@octokit/webhooks";
 import type { ApplicationFunction, Probot } from "probot";
 import { installationRemoved, repositoriesRemoved, repositoryDeleted } from "./handlers/access-removed.ts";
@@ -9,7 +10,8 @@ import { issueCommented } from "./handlers/issue-commented.ts";
 import { issueLabeled } from "./handlers/issue-labeled.ts";
 import { pullRequestClosed } from "./handlers/pull-request-closed.ts";
 import { reviewSubmitted } from "./handlers/review-submitted.ts";
-import { attachToProbot } from "./run/attach.ts";
+import type { Receive } from "./handlers/receive.ts";
+import { attachToProbot, stopOnSignals } from "./run/attach.ts";
 
 /** GitHub event → handler. A handler decides from the payload alone; what it starts is queued before GitHub gets its answer. */
 export function routes(app: Probot, receive: Receive): void {
@@ -28,15 +30,9 @@ export function routes(app: Probot, receive: Receive): void {
   on("repository.deleted", repositoryDeleted);
 }
 
-/** Asks the handler and queues what it starts. Rejects when that could not be queued: GitHub gets 503. */
-export type Receive = <N extends EmitterWebhookEventName>(
-  event: EmitterWebhookEvent<N>,
-  handler: (event: EmitterWebhookEvent<N>, known: Known) => Verdict,
-) => Promise<void>;
-
 /** The Probot application: `probot run ./src/index.ts`, and `npm start` with a main of its own. */
 const application: ApplicationFunction = async (app, options) => {
-  await attachToProbot(app, options, routes);
+  stopOnSignals(await attachToProbot(app, options, routes, { operator: operatorConfigOrExit() }));
 };
 
 export default application;

@@ -148,9 +148,20 @@ export function readOperatorConfig(environment: Record<string, string | undefine
     }
   }
   if (!parsed.success || problems.length > 0) {
-    throw new ConfigurationError(`Millwright cannot start:\n${problems.map((problem) => `- ${problem}`).join("\n")}\nSee docs/operating.md, "Register the App".`);
+    throw new ConfigurationError(`Millwright cannot start:\n${problems.map((problem) => `- ${problem}`).join("\n")}\nNo App yet? \`npm run setup\` registers one in the browser. See docs/operating.md.`);
   }
   return toConfig(parsed.data, privateKey);
+}
+
+/** The same for a main: what is missing is explained in plain words, without a stack, and ends the process. */
+export function operatorConfigOrExit(): OperatorConfig {
+  try {
+    return readOperatorConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
 }
 
 function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): string {

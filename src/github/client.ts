@@ -68,7 +68,7 @@ export function createGitHubApp(options: {
         permissions,
         refresh: true,
       })) as { token: string };
-      options.redactor.add({ name: "installation-token", value: token });
+      options.redactor.add("installation-token", token);
       return token;
     },
     client(token, signal) {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { Probot, Server } from "probot";
-import { ConfigurationError, readOperatorConfig } from "../config/operator.ts";
+import { operatorConfigOrExit } from "../config/operator.ts";
 import application from "../index.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { redactorFor } from "./compose.ts";
@@ -8,7 +8,7 @@ import { redactorFor } from "./compose.ts";
 /** `npm start`: Probot's server with our settings, any API address, and a message that says which variable is missing. */
 async function main(): Promise<void> {
   if (existsSync(".env")) process.loadEnvFile(".env");
-  const operator = readOperatorConfig();
+  const operator = operatorConfigOrExit();
   const log = createLogger({ level: operator.logLevel, redactor: redactorFor(operator) });
   const server = new Server({
     host: operator.server.host,
@@ -27,8 +27,4 @@ async function main(): Promise<void> {
   await server.start();
 }
 
-main().catch((error: unknown) => {
-  const text = error instanceof ConfigurationError ? `${error.message}\nNo App yet? \`npm run setup\` registers one in the browser.` : String((error as Error).stack ?? error);
-  process.stderr.write(`${text}\n`);
-  process.exit(1);
-});
+await main();

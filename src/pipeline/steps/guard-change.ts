@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { repositoryConfigPath } from "../../config/repository.ts";
-import { type Finding, guardChange as judge } from "../../policy/guard.ts";
+import type { Finding } from "../../policy/change.ts";
+import { guardChange as judge } from "../../policy/guard.ts";
 import type { Outcome } from "../outcome.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
@@ -38,7 +38,6 @@ export const guardChange = defineStep({
         maxFiles: config.guard.maxFiles,
         maxLines: config.guard.maxLines,
         ownRepository: await isOwnRepository(deps, ctx, base),
-        configPath: repositoryConfigPath,
       },
     );
     ctx.log.info({ decision: verdict.decision, rules: verdict.findings.map((finding) => finding.rule) }, "guard");

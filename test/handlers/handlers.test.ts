@@ -1,0 +1,242 @@
+import type { EmitterWebhookEvent, EmitterWebhookEventName } from "@octokit/webhooks";
+import nock from "nock";
+import { Probot, ProbotOctokit } from "probot";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Known, Verdict } from "../../src/handlers/handler.ts";
+import { routes } from "../../src/index.ts";
+import { Intent } from "../../src/pipeline/intent.ts";
+import { webhookPayload } from "../support/webhook-payloads.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: published payloads are bent freely here; the handlers' own types are strict.
+type Payload = any;
+
+const known: Known = {
+  operator: {
+    labels: { trigger: "agent:builder", done: "agent:done", needsReview: "agent:needs-review", needsInfo: "agent:needs-info", failed: "agent:failed" },
+    shortCommands: ["code", "stop", "retry", "status", "approve"],
+    allowedBots: ["trusted[bot]"],
+  },
+  app: { id: 4242, slug: "millwright" },
+};
+
+let app: Probot;
+let verdicts: Verdict[];
+
+beforeEach(async () => {
+  nock.disableNetConnect();
+  verdicts = [];
+  app = new Probot({ githubToken: "test", secret: "a test secret", Octokit: ProbotOctokit.defaults({ retry: { enabled: false }, throttle: { enabled: false } }) });
+  await app.ready();
+  routes(app, async (event, handler) => {
+    verdicts.push(handler(event, known));
+  });
+});
+
+afterEach(() => {
+  nock.cleanAll();
+  nock.enableNetConnect();
+});
+
+/** Sends a published payload through Probot and returns what the handler said. */
+async function received(event: string, action: string, change: (payload: Payload) => void = () => undefined): Promise<Verdict> {
+  const payload = webhookPayload<Payload>(event, action, change);
+  await app.receive({ id: "delivery-1", name: event, payload } as unknown as EmitterWebhookEvent<EmitterWebhookEventName> & { id: string });
+  expect(verdicts).toHaveLength(1);
+  expect(nock.pendingMocks()).toEqual([]);
+  const [verdict] = verdicts;
+  if (verdict !== undefined && "start" in verdict) expect(Intent.parse(verdict.start)).toBeTruthy();
+  return verdict!;
+}
+
+const labelled = (payload: Payload) => {
+  payload.label = { ...payload.label, name: "agent:builder" };
+  payload.sender.type = "User";
+  payload.issue.state = "open";
+};
+const commented = (body: string) => (payload: Payload) => {
+  payload.comment.body = body;
+  payload.comment.performed_via_github_app = null;
+  payload.issue.state = "open";
+  payload.issue.labels = [];
+  delete payload.issue.pull_request;
+  payload.sender.type = "User";
+};
+
+describe("issueLabeled", () => {
+  test("issueLabeled starts issue-to-pr with the frozen text of the payload", async () => {
+    const verdict = await received("issues", "labeled", labelled);
+    expect(verdict).toMatchObject({
+      start: { pipeline: "issue-to-pr", trigger: { kind: "label", label: "agent:builder" }, text: { title: "Spelling error in the README file" }, work: { owner: "Codertocat", repo: "Hello-World", subject: { kind: "issue" } } },
+    });
+  });
+
+  test("issueLabeled names the same intent for every delivery of one labelling", async () => {
+    const first = await received("issues", "labeled", labelled);
+    verdicts = [];
+    const second = await received("issues", "labeled", labelled);
+    expect("start" in first && "start" in second && first.start.id === second.start.id).toBe(true);
+  });
+
+  test.each<[string, (payload: Payload) => void, string]>([
+    ["another label", (payload) => (payload.label.name = "bug"), "another label"],
+    ["a closed issue", (payload) => (payload.issue.state = "closed"), "the issue is closed"],
+    ["a pull request", (payload) => (payload.issue.pull_request = { url: "https://example.com" }), "a pull request, not an issue"],
+    ["our own act", (payload) => (payload.sender.login = "millwright[bot]"), "own act"],
+    ["a bot that is not listed", (payload) => Object.assign(payload.sender, { login: "other[bot]", type: "Bot" }), "bots are not heard"],
+  ])("issueLabeled ignores %s", async (_what, change, reason) => {
+    const verdict = await received("issues", "labeled", (payload) => {
+      labelled(payload);
+      change(payload);
+    });
+    expect(verdict).toEqual({ ignore: reason });
+  });
+
+  test("issueLabeled hears a bot that the operator listed", async () => {
+    const verdict = await received("issues", "labeled", (payload) => {
+      labelled(payload);
+      Object.assign(payload.sender, { login: "trusted[bot]", type: "Bot" });
+    });
+    expect(verdict).toHaveProperty("start");
+  });
+});
+
+describe("issueCommented", () => {
+  test("issueCommented starts issue-to-pr for /code with what stands behind it", async () => {
+    const verdict = await received("issue_comment", "created", commented("/code use the old API\nplease"));
+    expect(verdict).toMatchObject({ start: { pipeline: "issue-to-pr", args: "use the old API\nplease", trigger: { kind: "comment" } } });
+  });
+
+  test("issueCommented starts iterate-pr for /code on a pull request", async () => {
+    const verdict = await received("issue_comment", "created", (payload) => {
+      commented("/millwright code rename it")(payload);
+      payload.issue.pull_request = { url: "https://example.com" };
+    });
+    expect(verdict).toMatchObject({ start: { pipeline: "iterate-pr", args: "rename it", work: { subject: { kind: "pull-request" } } } });
+  });
+
+  test.each(["stop", "retry", "status", "approve"])("issueCommented hears /%s as a control word", async (word) => {
+    expect(await received("issue_comment", "created", commented(`/${word}`))).toMatchObject({ start: { pipeline: "answer-command", command: word, short: true } });
+  });
+
+  test("issueCommented asks for help on an unknown word after /millwright", async () => {
+    expect(await received("issue_comment", "created", commented("/millwright dance"))).toMatchObject({ start: { pipeline: "answer-command", command: "unknown", args: "dance" } });
+  });
+
+  test.each(["/deploy now", "nice work", "see /code in the docs", "/codes", "/help", "/reject", ""])("issueCommented leaves %j to others", async (body) => {
+    expect(await received("issue_comment", "created", commented(body))).toEqual({ ignore: "not a command" });
+  });
+
+  test("issueCommented takes a plain comment as an answer where information is needed", async () => {
+    const verdict = await received("issue_comment", "created", (payload) => {
+      commented("The second one.")(payload);
+      payload.issue.labels = [{ name: "agent:needs-info" }];
+    });
+    expect(verdict).toMatchObject({ start: { pipeline: "issue-to-pr", answers: true, args: "The second one." } });
+  });
+
+  test("issueCommented ignores what our own App wrote", async () => {
+    const verdict = await received("issue_comment", "created", (payload) => {
+      commented("/code")(payload);
+      payload.comment.performed_via_github_app = { id: 4242 };
+    });
+    expect(verdict).toEqual({ ignore: "own act" });
+  });
+});
+
+describe("issueClosed", () => {
+  test.each(["closed", "deleted", "transferred"])("issueClosed cancels when the issue is %s", async (action) => {
+    const verdict = await received("issues", action, (payload) => (payload.sender.type = "User"));
+    expect(verdict).toMatchObject({ start: { pipeline: "answer-command", command: "closed", trigger: { kind: "state" } } });
+  });
+
+  test("issueClosed cancels when our label is removed, and only then", async () => {
+    const unlabelled = (name: string) => (payload: Payload) => (payload.label = { ...payload.label, name });
+    expect(await received("issues", "unlabeled", unlabelled("agent:builder"))).toMatchObject({ start: { command: "unlabelled" } });
+    verdicts = [];
+    expect(await received("issues", "unlabeled", unlabelled("bug"))).toEqual({ ignore: "another label" });
+  });
+});
+
+describe("commentEdited", () => {
+  const ours = (body: string) => (payload: Payload) => {
+    payload.comment.body = body;
+    payload.comment.performed_via_github_app = { id: 4242 };
+    payload.sender.type = "User";
+  };
+
+  test("commentEdited takes an edit of our plan to answer-command", async () => {
+    const verdict = await received("issue_comment", "edited", ours("- [x] Approve this plan\n\n<!-- millwright:plan abc 1 -->"));
+    expect(verdict).toMatchObject({ start: { pipeline: "answer-command", command: "plan-edited" } });
+  });
+
+  test("commentEdited ignores a forged plan of somebody else", async () => {
+    const verdict = await received("issue_comment", "edited", (payload) => {
+      ours("<!-- millwright:plan abc 1 -->")(payload);
+      payload.comment.performed_via_github_app = null;
+    });
+    expect(verdict).toEqual({ ignore: "not our plan" });
+  });
+});
+
+describe("reviewSubmitted", () => {
+  const ours = (payload: Payload) => {
+    payload.pull_request.head.ref = "millwright/issue-1-abcdef12";
+    payload.pull_request.head.repo = { ...payload.pull_request.head.repo, id: payload.repository.id };
+    payload.pull_request.state = "open";
+    payload.review.state = "changes_requested";
+    payload.sender.type = "User";
+  };
+
+  test("reviewSubmitted starts iterate-pr once per review of our pull request", async () => {
+    const verdict = await received("pull_request_review", "submitted", ours);
+    expect(verdict).toMatchObject({ start: { pipeline: "iterate-pr", id: expect.stringMatching(/^review:\d+$/), trigger: { kind: "review" } } });
+  });
+
+  test.each<[string, (payload: Payload) => void]>([
+    ["an approval", (payload) => (payload.review.state = "approved")],
+    ["somebody's branch", (payload) => (payload.pull_request.head.ref = "feature")],
+    ["a fork with our branch name", (payload) => (payload.pull_request.head.repo.id = 1)],
+    ["a closed pull request", (payload) => (payload.pull_request.state = "closed")],
+    ["our own review", (payload) => (payload.sender.login = "millwright[bot]")],
+  ])("reviewSubmitted ignores %s", async (_what, change) => {
+    const verdict = await received("pull_request_review", "submitted", (payload) => {
+      ours(payload);
+      change(payload);
+    });
+    expect(verdict).toHaveProperty("ignore");
+  });
+});
+
+describe("accessRemoved", () => {
+  test.each(["deleted", "suspend"])("installationRemoved forgets an installation that is %s", async (action) => {
+    expect(await received("installation", action)).toMatchObject({ start: { pipeline: "forget-data", work: { repositoryId: 0 } } });
+  });
+
+  test("repositoriesRemoved names the repositories that were taken out", async () => {
+    const verdict = await received("installation_repositories", "removed", (payload) => (payload.repositories_removed = [{ id: 5 }, { id: 6 }]));
+    expect(verdict).toMatchObject({ start: { pipeline: "forget-data", args: "5,6" } });
+  });
+
+  test("repositoryDeleted forgets that repository alone", async () => {
+    const verdict = await received("repository", "deleted");
+    expect(verdict).toMatchObject({ start: { pipeline: "forget-data", work: { repositoryId: expect.any(Number) } } });
+  });
+});
+
+describe("buttonPressed", () => {
+  test("buttonPressed approves only by the button of our own check", async () => {
+    const pressed = (payload: Payload) => {
+      payload.check_run.app = { ...payload.check_run.app, id: 4242 };
+      payload.check_run.pull_requests = [{ number: 9 }];
+      payload.requested_action = { identifier: "approve-ci" };
+      payload.sender.type = "User";
+    };
+    expect(await received("check_run", "requested_action", pressed)).toMatchObject({ start: { command: "approve", work: { subject: { number: 9 } } } });
+    verdicts = [];
+    const foreign = (payload: Payload) => {
+      pressed(payload);
+      payload.check_run.app.id = 1;
+    };
+    expect(await received("check_run", "requested_action", foreign)).toEqual({ ignore: "not our button" });
+  });
+});
