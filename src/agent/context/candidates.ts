@@ -16,13 +16,13 @@ export interface Candidate {
 export function readCandidates(files: readonly TreeFile[], facts: FactStore): Candidate[] {
   return files
     .filter(({ mode }) => mode === "100644" || mode === "100755")
-    .map(({ path, blobSha, sizeBytes }) => {
+    .map(({ path, blobSha }) => {
       const known = facts.get(blobSha) ?? emptyFacts;
       const kind = fileKind(path);
       return {
         path,
         blobSha,
-        sizeBytes,
+        sizeBytes: known.sizeBytes,
         facts: known,
         kind: kind === "source" && known.generated ? "generated" : kind,
       };

@@ -35,6 +35,7 @@ export class FactStore {
       record[11] = definitions.length;
       record[12] = imports.length;
       record[13] = facts.generated ? 1 : 0;
+      record[14] = facts.sizeBytes;
       let at = headerWords;
       record.set(words, at);
       at += words.length;
@@ -57,6 +58,7 @@ export class FactStore {
     const importsAt = definitionsAt + definitionLength;
     const imports = bytesOf(record, importsAt).subarray(0, record[12]!);
     return {
+      sizeBytes: record[14]! >>> 0,
       words: record.subarray(headerWords, countsAt),
       counts: bytesOf(record, countsAt).subarray(0, wordLength),
       definitions: record.subarray(definitionsAt, importsAt),
@@ -130,8 +132,8 @@ export class FactStore {
 /** Larger than the record of the largest file that is indexed: each word of it takes at least two bytes. */
 const chunkWords = 1 << 20;
 
-/** length, object name (8), word count, words, definitions, import bytes, flags */
-const headerWords = 14;
+/** length, object name (8), word count, words, definitions, import bytes, flags, size */
+const headerWords = 15;
 
 function bytesOf(record: Int32Array, at: number): Uint8Array {
   return new Uint8Array(record.buffer, record.byteOffset + at * 4, (record.length - at) * 4);

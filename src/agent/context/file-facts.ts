@@ -1,12 +1,14 @@
+import { WordSlots } from "./word-slots.ts";
 import { onlyWord, scanWords, wordNumber } from "./words.ts";
 
 /** What is kept of one file's content, by its blob: enough to rank it, never its text. */
 export interface FileFacts {
-  /** Distinct words, ascending. */
+  sizeBytes: number;
+  /** Distinct words, in the order of their first occurrence. */
   words: Int32Array;
   /** How often each of `words` occurs, up to 255. */
   counts: Uint8Array;
-  /** Words of the identifiers that are defined here (whole and in parts), ascending and distinct. */
+  /** Words of the identifiers that are defined here (whole and in parts), distinct. */
   definitions: Int32Array;
   /** Words in all, repeated ones counted. */
   wordCount: number;
@@ -17,6 +19,7 @@ export interface FileFacts {
 }
 
 export const emptyFacts: FileFacts = {
+  sizeBytes: 0,
   words: new Int32Array(),
   counts: new Uint8Array(),
   definitions: new Int32Array(),
@@ -28,18 +31,32 @@ export const emptyFacts: FileFacts = {
 /** More of a file than this is not looked at; nobody writes such a file by hand. */
 export const largestIndexedBytes = 1_000_000;
 
-const numbersOf = (words: string) => new Set(words.split(/\s+/).map(wordNumber));
-
-const definers = numbersOf(
-  `class def func fn function interface struct enum trait type union module namespace object record protocol const let
-  var val static macro_rules define defmodule defp defn impl extension typedef sub proc`,
-);
+/** Words before a name that is defined. */
+const definer = 1;
 /** Words between a definer and the name: `def self.read`, `pub const fn read`, `abstract class`. */
-const qualifiers = numbersOf("self async unsafe extern default mut final data abstract inline");
-const notMethods = numbersOf(
-  "if for while switch catch return else do try with elif unless until when match super new await and or not in loop foreach synchronized lock sizeof",
-);
-const importers = numbersOf("from import require require_relative include use mod");
+const qualifier = 2;
+/** Words that are followed by a parenthesis and are no method. */
+const notMethod = 4;
+/** Words that begin an import. */
+const importer = 8;
+
+const roles = new Map<number, number>();
+for (const [role, words] of [
+  [
+    definer,
+    "class def func fn function interface struct enum trait type union module namespace object record protocol const let var val static macro_rules define defmodule defp defn impl extension typedef sub proc",
+  ],
+  [qualifier, "self async unsafe extern default mut final data abstract inline"],
+  [
+    notMethod,
+    "if for while switch catch return else do try with elif unless until when match super new await and or not in loop foreach synchronized lock sizeof",
+  ],
+  [importer, "from import require require_relative include use mod"],
+] as const) {
+  for (const word of words.split(" ")) roles.set(wordNumber(word), (roles.get(wordNumber(word)) ?? 0) | role);
+}
+const keywords = new WordSlots([...roles.keys()]);
+const rolesOf = Int32Array.from(roles.values());
 
 /**
  * Reads the facts of one file. Definitions and imports are found by the words before a name, the same way in all
@@ -47,7 +64,8 @@ const importers = numbersOf("from import require require_relative include use mo
  */
 export function readFacts(content: Uint8Array): FileFacts {
   const bytes = Buffer.from(content.buffer, content.byteOffset, Math.min(content.byteLength, largestIndexedBytes));
-  if (bytes.subarray(0, 8000).includes(0) || isMinified(bytes)) return { ...emptyFacts, generated: true };
+  if (bytes.subarray(0, 8000).includes(0) || isMinified(bytes))
+    return { ...emptyFacts, sizeBytes: content.byteLength, generated: true };
   tally.clear();
   defined.clear();
   const imports = new Set<string>();
@@ -66,22 +84,25 @@ export function readFacts(content: Uint8Array): FileFacts {
       if (start >= receiverEnd) definerEnd = -1;
       defining = named || (bytes[end] === openParen && definesMethod(bytes, start, end));
     }
-    if (kind === onlyWord) {
-      if (definers.has(word)) {
+    const keyword = kind === onlyWord ? keywords.find(word) : -1;
+    if (keyword >= 0) {
+      const role = rolesOf[keyword]!;
+      if (role & definer) {
         defining = false;
         definerEnd = end;
         receiverEnd = bytes[end + 1] === openParen ? bytes.indexOf(closeParen, end) + 1 : -1;
-      } else if (defining && qualifiers.has(word)) {
+      } else if (defining && role & qualifier) {
         defining = false;
         definerEnd = end;
-      } else if (defining && notMethods.has(word)) defining = false;
-      if (start >= importEnd && importers.has(word)) importEnd = readImport(bytes, start, end, imports);
+      } else if (role & notMethod) defining = false;
+      if (role & importer && start >= importEnd) importEnd = readImport(bytes, start, end, imports);
     }
     if (defining) defined.add(word);
   });
   return {
-    ...tally.sorted(),
-    definitions: defined.sorted().words,
+    sizeBytes: content.byteLength,
+    ...tally.read(),
+    definitions: defined.read().words,
     wordCount,
     imports: [...imports],
     generated: saysGenerated(bytes),
@@ -200,61 +221,52 @@ function readImport(bytes: Buffer, start: number, end: number, imports: Set<stri
 class Tally {
   #keys = new Int32Array(1 << 12);
   #counts = new Uint32Array(1 << 12);
-  #used: number[] = [];
+  /** Slots in the order of first use; at most half of them are used. */
+  #slots = new Int32Array(1 << 11);
+  #size = 0;
 
   clear(): void {
-    for (const slot of this.#used) this.#counts[slot] = 0;
-    this.#used = [];
+    for (let index = 0; index < this.#size; index++) this.#counts[this.#slots[index]!] = 0;
+    this.#size = 0;
   }
 
   add(key: number): void {
-    const mask = this.#keys.length - 1;
-    let slot = (Math.imul(key, 0x9e3779b1) >>> 12) & mask;
-    while (this.#counts[slot] !== 0) {
-      if (this.#keys[slot] === key) {
-        this.#counts[slot]!++;
-        return;
-      }
-      slot = (slot + 1) & mask;
-    }
+    const slot = this.#slotOf(key);
+    if (this.#counts[slot]!++ !== 0) return;
     this.#keys[slot] = key;
-    this.#counts[slot] = 1;
-    this.#used.push(slot);
-    if (this.#used.length * 2 > mask) this.#grow();
+    this.#slots[this.#size++] = slot;
+    if (this.#size === this.#slots.length) this.#grow();
   }
 
-  sorted(): { words: Int32Array; counts: Uint8Array } {
-    const words = new Int32Array(this.#used.length);
-    this.#used.forEach((slot, index) => {
+  read(): { words: Int32Array; counts: Uint8Array } {
+    const words = new Int32Array(this.#size);
+    const counts = new Uint8Array(this.#size);
+    for (let index = 0; index < this.#size; index++) {
+      const slot = this.#slots[index]!;
       words[index] = this.#keys[slot]!;
-    });
-    words.sort();
-    const counts = new Uint8Array(words.length);
-    words.forEach((word, index) => {
-      counts[index] = Math.min(255, this.#countOf(word));
-    });
+      counts[index] = Math.min(255, this.#counts[slot]!);
+    }
     return { words, counts };
   }
 
-  #countOf(key: number): number {
+  #slotOf(key: number): number {
     const mask = this.#keys.length - 1;
-    let slot = (Math.imul(key, 0x9e3779b1) >>> 12) & mask;
-    while (this.#keys[slot] !== key || this.#counts[slot] === 0) slot = (slot + 1) & mask;
-    return this.#counts[slot]!;
+    let slot = (Math.imul(key, 0x9e3779b1) >>> 10) & mask;
+    while (this.#counts[slot] !== 0 && this.#keys[slot] !== key) slot = (slot + 1) & mask;
+    return slot;
   }
 
   #grow(): void {
-    const [keys, counts, used] = [this.#keys, this.#counts, this.#used];
+    const [keys, counts, slots, size] = [this.#keys, this.#counts, this.#slots, this.#size];
     this.#keys = new Int32Array(keys.length * 2);
     this.#counts = new Uint32Array(keys.length * 2);
-    this.#used = [];
-    const mask = this.#keys.length - 1;
-    for (const from of used) {
-      let slot = (Math.imul(keys[from]!, 0x9e3779b1) >>> 12) & mask;
-      while (this.#counts[slot] !== 0) slot = (slot + 1) & mask;
-      this.#keys[slot] = keys[from]!;
-      this.#counts[slot] = counts[from]!;
-      this.#used.push(slot);
+    this.#slots = new Int32Array(slots.length * 2);
+    for (let index = 0; index < size; index++) {
+      const key = keys[slots[index]!]!;
+      const slot = this.#slotOf(key);
+      this.#keys[slot] = key;
+      this.#counts[slot] = counts[slots[index]!]!;
+      this.#slots[index] = slot;
     }
   }
 }

@@ -33,17 +33,18 @@ export function lexicalScores(candidates: readonly Candidate[], query: Query): L
   const all = new Float64Array(candidates.length);
   const path = new Float64Array(candidates.length);
   const definitions = new Float64Array(candidates.length);
-  const gainOf = (index: number, hit: Hit): number => {
-    const length = 1 - contentLength + contentLength * (candidates[index]!.facts.wordCount / averageLength);
-    return (
-      weights[hit.slot]! * saturated(hit.count / length + pathWeight * hit.inPath + definitionWeight * hit.defined)
-    );
+  const lengthOf = (index: number) =>
+    1 - contentLength + contentLength * (candidates[index]!.facts.wordCount / averageLength);
+  const gainOf = (hit: number, length: number) => {
+    const frequency = countOf(hit) / length + pathWeight * inPath(hit) + definitionWeight * defined(hit);
+    return weights[slotOf(hit)]! * saturated(frequency);
   };
   rows.forEach((row, index) => {
+    const length = lengthOf(index);
     for (const hit of row) {
-      all[index]! += gainOf(index, hit);
-      path[index]! += weights[hit.slot]! * saturated(pathWeight * hit.inPath);
-      definitions[index]! += weights[hit.slot]! * hit.defined;
+      all[index]! += gainOf(hit, length);
+      path[index]! += weights[slotOf(hit)]! * saturated(pathWeight * inPath(hit));
+      definitions[index]! += weights[slotOf(hit)]! * defined(hit);
     }
   });
   return {
@@ -51,7 +52,8 @@ export function lexicalScores(candidates: readonly Candidate[], query: Query): L
     path,
     definitions,
     best: (index) =>
-      rows[index]!.map((hit) => [hit.slot, gainOf(index, hit)] as const)
+      [...rows[index]!]
+        .map((hit) => [slotOf(hit), gainOf(hit, lengthOf(index))] as const)
         .sort((a, b) => b[1] - a[1] || a[0] - b[0])
         .slice(0, 8)
         .map(([slot]) => words[slot]!),
@@ -62,43 +64,54 @@ function saturated(frequency: number): number {
   return frequency / (k1 + frequency);
 }
 
-interface Hit {
-  slot: number;
-  count: number;
-  inPath: number;
-  defined: 0 | 1;
-}
+/** One word of the query in one file, packed: its place in the query, count, occurrences in the path, defined or not. */
+type Hit = number;
 
-function readRow({ path, facts }: Candidate, slots: WordSlots): Hit[] {
-  const hits = new Map<number, Hit>();
-  const hit = (slot: number) => {
-    let one = hits.get(slot);
-    if (!one) hits.set(slot, (one = { slot, count: 0, inPath: 0, defined: 0 }));
-    return one;
-  };
+const slotOf = (hit: Hit) => hit >>> 16;
+const countOf = (hit: Hit) => (hit >>> 8) & 255;
+const inPath = (hit: Hit) => (hit >>> 1) & 127;
+const defined = (hit: Hit) => hit & 1;
+const none: readonly Hit[] = [];
+
+function readRow({ path, facts }: Candidate, slots: WordSlots): readonly Hit[] {
+  let row: Hit[] | undefined;
   const { words, counts, definitions } = facts;
   for (let at = 0; at < words.length; at++) {
     const slot = slots.find(words[at]!);
-    if (slot >= 0) hit(slot).count = counts[at]!;
+    if (slot >= 0) {
+      row ??= [];
+      row.push((slot << 16) | (counts[at]! << 8));
+    }
   }
+  const mark = (slot: number, change: (hit: Hit) => Hit) => {
+    row ??= [];
+    const at = row.findIndex((hit) => slotOf(hit) === slot);
+    if (at < 0) row.push(change(slot << 16));
+    else row[at] = change(row[at]!);
+  };
   for (let at = 0; at < definitions.length; at++) {
     const slot = slots.find(definitions[at]!);
-    if (slot >= 0) hit(slot).defined = 1;
+    if (slot >= 0) mark(slot, (hit) => hit | 1);
   }
   scanWords(Buffer.from(path), (word) => {
     const slot = slots.find(word);
-    if (slot >= 0) hit(slot).inPath++;
+    if (slot >= 0) mark(slot, (hit) => (inPath(hit) < 127 ? hit + 2 : hit));
   });
-  return [...hits.values()];
+  return row ?? none;
 }
 
-function wordWeights(candidates: readonly Candidate[], rows: readonly Hit[][], words: readonly number[], query: Query) {
+function wordWeights(
+  candidates: readonly Candidate[],
+  rows: readonly (readonly Hit[])[],
+  words: readonly number[],
+  query: Query,
+) {
   const documents = new Float64Array(words.length);
   let total = 0;
   rows.forEach((row, index) => {
     if (!isSearched(candidates[index]!)) return;
     total++;
-    for (const { slot } of row) documents[slot]!++;
+    for (const hit of row) documents[slotOf(hit)]!++;
   });
   return words.map((word, slot) => {
     const rarity = Math.log(1 + (total - documents[slot]! + 0.5) / (documents[slot]! + 0.5));

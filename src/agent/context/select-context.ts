@@ -1,7 +1,7 @@
 import type { PastCommit, SourceTree, TreeFile } from "../../workspace/source-tree.ts";
 import { type Candidate, readCandidates } from "./candidates.ts";
 import { type CachedContext, loadContext, saveContext } from "./context-cache.ts";
-import { largestIndexedBytes, readFacts } from "./file-facts.ts";
+import { emptyFacts, largestIndexedBytes, readFacts } from "./file-facts.ts";
 import type { FileKind } from "./file-kind.ts";
 import { historyScores } from "./history.ts";
 import { lexicalScores } from "./lexical.ts";
@@ -57,7 +57,7 @@ export async function selectContext(request: ContextRequest): Promise<Ranked[]> 
   const { tree, issue, cacheDirectory, signal } = request;
   const cached = await loadContext(cacheDirectory);
   const [files, commits] = await Promise.all([
-    tree.files(signal),
+    tree.files({ withSizes: false, signal }),
     tree.history({ ...historyBounds, known: cached.commitFiles, signal }),
   ]);
   const context = await readContext(tree, files, commits, cached, signal);
@@ -73,11 +73,17 @@ async function readContext(
   cached: CachedContext,
   signal?: AbortSignal,
 ): Promise<CachedContext> {
-  const wanted = files.filter(({ mode, sizeBytes }) => mode.startsWith("100") && sizeBytes <= largestIndexedBytes);
-  const missing = new Set(wanted.map(({ blobSha }) => blobSha).filter((blobSha) => !cached.facts.has(blobSha)));
+  const wanted = files.filter(({ mode }) => mode.startsWith("100")).map(({ blobSha }) => blobSha);
+  const missing = new Set(wanted.filter((blobSha) => !cached.facts.has(blobSha)));
   if (missing.size === 0 && commits.every(({ sha }) => cached.commitFiles.has(sha))) return cached;
-  const facts = cached.facts.only(wanted.map(({ blobSha }) => blobSha));
-  for await (const { blobSha, content } of tree.readBlobs(missing, signal)) facts.add(blobSha, readFacts(content));
+  const facts = cached.facts.only(wanted);
+  const readable = async function* () {
+    for await (const { blobSha, sizeBytes } of tree.sizes(missing, signal)) {
+      if (sizeBytes <= largestIndexedBytes) yield blobSha;
+      else facts.add(blobSha, { ...emptyFacts, sizeBytes, generated: true });
+    }
+  };
+  for await (const { blobSha, content } of tree.readBlobs(readable(), signal)) facts.add(blobSha, readFacts(content));
   return { facts, commitFiles: new Map(commits.map(({ sha, files: changed }) => [sha, changed])) };
 }
 
