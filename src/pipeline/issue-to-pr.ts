@@ -19,7 +19,7 @@ export const issueToPr: Pipeline = async (run) => {
   if (analysis.kind === "ended") return analysis.outcome;
 
   const opened = base.openAt === "start" ? await run.step("open-draft", { base, analysis }) : undefined;
-  const environment = await run.step("prepare-environment", { base, sha: base.baseSha });
+  const environment = await run.step("prepare-environment", { base });
   const written = await writeUntilChecksPass(run, base, analysis, context.contextBlob, environment);
   if (written.kind === "ended") return written.outcome;
 

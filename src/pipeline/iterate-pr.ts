@@ -12,7 +12,7 @@ export const iteratePr: Pipeline = async (run) => {
   if (review.kind === "ended") return review.outcome;
   const context = await run.step("select-context", { base, issueBlob: review.issueBlob });
 
-  const environment = await run.step("prepare-environment", { base, sha: review.headSha });
+  const environment = await run.step("prepare-environment", { base });
   const merged = await run.step("merge-base", { base, headSha: review.headSha, conflicts: review.conflicts });
   const written = await writeUntilChecksPass(run, base, review.analysis, context.contextBlob, environment, merged.sha);
   if (written.kind === "ended") return written.outcome;

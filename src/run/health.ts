@@ -4,6 +4,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import type { ApplicationFunctionOptions } from "probot";
 import type { Worker } from "./compose.ts";
+import { modelAddress } from "./models.ts";
 
 export interface Health {
   /** From now on `/readyz` says no, so that no new webhooks are sent here. */
@@ -91,7 +92,10 @@ function probes(worker: Worker): Promise<Probe[]> {
       return `${Math.round(free / 1e6)} MB free`;
     }),
     probe("github", () => reach(`${operator.github.apiUrl}/meta`)),
-    probe("model", () => worker.model.reach(AbortSignal.timeout(probeTimeoutMs))),
+    probe("model", async () => {
+      const address = modelAddress(operator.model);
+      return address === undefined ? `${operator.model.provider}, reached by the cloud's client` : reach(address);
+    }),
   ]);
 }
 

@@ -52,7 +52,7 @@ export const writeChange = defineStep({
     const result = await deps.model.work({
       prompt: await writingPrompt(input, deps, ctx),
       directory: job.tree,
-      tools: agentTools(deps, ctx, base, job),
+      tools: agentTools(deps, ctx, job),
       transcript: saved === undefined ? undefined : await readDocument(deps, saved.transcriptBlob, z.array(z.unknown())),
       budget: remaining.budget,
       signal: ctx.signal,

@@ -1,0 +1,193 @@
+import { z } from "zod";
+import { type Command, type FormatCommand, writeCommandFor } from "../../checks/commands.ts";
+import type { DetectedCommands } from "../../checks/detect-commands.ts";
+import { distilFailure } from "../../checks/distil-failure.ts";
+import { type FailedCommand, failureSignature } from "../../checks/failure-signature.ts";
+import { checkSyntax, newSyntaxErrors } from "../../checks/syntax.ts";
+import { verdictOf } from "../../checks/verdict.ts";
+import type { FileChange } from "../../policy/change.ts";
+import type { Job } from "../../workspace/workspace.ts";
+import type { Deps } from "../deps.ts";
+import { defineStep, type StepContext, UserFacingError } from "../step.ts";
+import { Base, Change, type Checks, type CommandSummary, Ended, Environment } from "./shapes.ts";
+import { type Ran, runCommand } from "./support/commands.ts";
+import { commandsOf, ensureEnvironment } from "./support/environment.ts";
+import { botPerson } from "./support/people.ts";
+import { configOf, openJob } from "./support/repository.ts";
+
+const maxFailureBytes = 24_000;
+const maxCommands = 20;
+
+/**
+ * Formats the edited files, checks their syntax, and runs lint, build and test commands in the sandbox (B10, B11). What
+ * fails on the base commit in the same way is shown but not blamed on the change. Safe to repeat.
+ */
+export const runChecks = defineStep({
+  name: "run-checks",
+  input: z.object({ base: Base, environment: Environment, attempt: z.number().int(), change: Change, startSha: z.string() }),
+  output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("checked"), change: Change }), Ended]),
+  async run({ base, environment, change, startSha }, deps, ctx) {
+    const selfTest = await deps.sandbox.selfTest();
+    if (!selfTest.passed) throw new UserFacingError(`Repository code cannot be run here: ${selfTest.advice ?? "the sandbox failed its self-test."}`);
+    const config = await configOf(deps, base);
+    const job = await openJob(deps, ctx, base, change);
+    await job.reset(change.sha);
+    const commands = capped(await commandsOf(deps, base, job, change.sha), config.checks.timeoutMinutes * 60);
+    const installed = environment.kind === "failed" ? environment : await ensureEnvironment(deps, ctx, base, job, commands, change.sha);
+    const files = await job.changes(startSha, change.sha);
+    const formatted = installed.kind === "failed" ? [] : await format(deps, ctx, job, commands.format, files);
+    const sha = (await commitFormatting(deps, ctx, job)) ?? change.sha;
+
+    const syntax = await syntaxFailure(await job.changes(startSha, sha));
+    const ran = installed.kind === "failed" ? [] : await runAll(deps, ctx, job, commands);
+    await job.reset(sha);
+    const before = await failuresOnBase(deps, ctx, base, job, ran, sha);
+    const bundleBlob = sha === change.sha ? change.bundleBlob : await bundle(deps, ctx, job, sha);
+    const failed = [...(syntax === undefined ? [] : [syntax]), ...ran.filter((one) => one.failed !== undefined && !before.has(one.command.name)).map((one) => one.failed!)];
+    const checks: Checks = {
+      commands: [
+        ...(installed.kind === "failed" ? [setupSummary(commands)] : []),
+        ...formatted,
+        ...ran.map((one) => (before.has(one.command.name) ? { ...one.summary, run: `${one.summary.run} (fails on the base too)`.slice(0, 300) } : one.summary)),
+      ].slice(0, 24),
+      testsRan: ran.filter((one) => one.kind === "test").reduce((sum, one) => sum + one.ran.report.counts.passed + one.ran.report.counts.failed, 0),
+      withoutTests: whyNoTests(commands, installed, ran),
+      sandbox: deps.sandbox.backend,
+      failure: failed.length === 0 ? undefined : await failureOf(deps, ctx, failed),
+    };
+    return { kind: "checked" as const, change: { ...change, sha, bundleBlob, checks } };
+  },
+});
+
+type Kind = "lint" | "build" | "test";
+interface Done {
+  kind: Kind;
+  command: Command;
+  ran: Ran;
+  summary: CommandSummary;
+  failed: FailedCommand | undefined;
+}
+
+function capped(commands: DetectedCommands, timeoutSeconds: number): DetectedCommands {
+  const limit = <C extends Command>(list: C[]) => list.slice(0, maxCommands).map((command) => ({ ...command, timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds) }));
+  return { ...commands, setup: limit(commands.setup), lint: limit(commands.lint), build: limit(commands.build), test: limit(commands.test) };
+}
+
+/** Runs the formatter's writing form on the edited files alone; a formatter that is not installed changes nothing. */
+async function format(deps: Deps, ctx: StepContext, job: Job, formatters: FormatCommand[], files: FileChange[]): Promise<CommandSummary[]> {
+  const edited = files.filter((file) => file.status !== "deleted" && file.kind === "file").map((file) => file.path);
+  const done: CommandSummary[] = [];
+  for (const formatter of formatters.slice(0, 4)) {
+    const command = writeCommandFor(formatter, edited);
+    if (command === undefined) continue;
+    const ran = await runCommand(deps, ctx, job, command);
+    if (ran.result.kind === "ok") done.push(summaryOf("format", { ...command, run: formatter.name }, ran));
+  }
+  return done;
+}
+
+async function commitFormatting(deps: Deps, ctx: StepContext, job: Job): Promise<string | undefined> {
+  const person = await botPerson(deps);
+  return job.commit(`formatted in ${ctx.runKey}`, person, person);
+}
+
+async function syntaxFailure(files: FileChange[]): Promise<FailedCommand | undefined> {
+  const lines: string[] = [];
+  for (const file of files) {
+    if (file.newText === undefined || file.status === "deleted") continue;
+    const before = file.oldText === undefined ? undefined : await checkSyntax(file.previousPath ?? file.path, file.oldText);
+    for (const error of newSyntaxErrors(before, await checkSyntax(file.path, file.newText))) {
+      lines.push(`${file.path}:${error.line}:${error.column}: error: ${error.message}`);
+    }
+  }
+  return lines.length === 0 ? undefined : { name: "syntax", exitCode: 1, timedOut: false, stdout: lines.join("\n"), stderr: "" };
+}
+
+async function runAll(deps: Deps, ctx: StepContext, job: Job, commands: DetectedCommands): Promise<Done[]> {
+  const done: Done[] = [];
+  for (const kind of ["lint", "build", "test"] as const) {
+    for (const command of commands[kind]) {
+      ctx.progress({ message: `${kind}: ${command.name}` });
+      done.push(await runOne(deps, ctx, job, kind, command));
+    }
+  }
+  return done;
+}
+
+async function runOne(deps: Deps, ctx: StepContext, job: Job, kind: Kind, command: Command): Promise<Done> {
+  const ran = await runCommand(deps, ctx, job, command);
+  const { result, report } = ran;
+  const end = { exitCode: result.exitCode ?? null, timedOut: result.kind === "timed-out", killed: result.kind === "killed" || result.kind === "refused" };
+  const verdict = verdictOf(end, kind === "test" ? report : undefined);
+  const passed = verdict.kind === "passed" || verdict.kind === "no-tests";
+  const failed: FailedCommand = {
+    name: command.name,
+    exitCode: result.exitCode ?? null,
+    timedOut: result.kind === "timed-out",
+    stdout: result.stdout,
+    stderr: [result.stderr, result.reason ?? ""].join("\n"),
+    report: kind === "test" ? report : undefined,
+  };
+  return { kind, command, ran, summary: { ...summaryOf(kind, command, ran), result: resultOf(ran, passed) }, failed: passed ? undefined : failed };
+}
+
+function resultOf({ result }: Ran, passed: boolean): CommandSummary["result"] {
+  if (passed) return "passed";
+  return result.kind === "ok" || result.kind === "failed" ? "failed" : result.kind;
+}
+
+function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): CommandSummary {
+  const { counts } = ran.report;
+  return {
+    kind,
+    run: (command.directory === "." ? command.run : `${command.run} (in ${command.directory})`).replaceAll(/\s+/g, " ").slice(0, 250),
+    result: resultOf(ran, ran.result.kind === "ok"),
+    durationSeconds: Math.round(ran.result.durationSeconds * 10) / 10,
+    ...(kind === "test" && counts.total > 0 && { tests: { passed: counts.passed, failed: counts.failed, skipped: counts.skipped } }),
+  };
+}
+
+function setupSummary(commands: DetectedCommands): CommandSummary {
+  return { kind: "setup", run: commands.setup.map((command) => command.name).join(", ").slice(0, 250), result: "failed", durationSeconds: 0 };
+}
+
+/** Names of failed commands that fail on the base commit in the same way: they were red before the change. */
+async function failuresOnBase(deps: Deps, ctx: StepContext, base: Base, job: Job, ran: Done[], sha: string): Promise<Set<string>> {
+  const before = new Set<string>();
+  const failing = ran.filter((one) => one.failed !== undefined);
+  if (failing.length === 0) return before;
+  await job.reset(base.baseSha);
+  for (const one of failing) {
+    const note = `base-failure:${one.command.directory}:${one.command.name}`;
+    let signature = await deps.store.notes.get(ctx.runKey, note);
+    if (signature === undefined) {
+      const onBase = await runOne(deps, ctx, job, one.kind, one.command);
+      await job.reset(base.baseSha);
+      signature = onBase.failed === undefined ? "passes" : failureSignature([onBase.failed]);
+      await deps.store.notes.set(ctx.runKey, note, signature);
+    }
+    if (signature === failureSignature([one.failed!])) before.add(one.command.name);
+  }
+  await job.reset(sha);
+  return before;
+}
+
+async function bundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promise<string> {
+  return deps.store.blobs.put(await job.bundle(sha), { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" });
+}
+
+function whyNoTests(commands: DetectedCommands, installed: Environment, ran: Done[]): string | undefined {
+  if (installed.kind === "failed") return `The setup failed: ${(installed.message ?? "").slice(0, 600)}`;
+  if (commands.test.length === 0) return "No test command was found; set `checks.test` in `.github/millwright.yml`.";
+  if (ran.every((one) => one.kind !== "test" || one.ran.report.counts.total === 0)) return "The test commands reported no test.";
+  return undefined;
+}
+
+async function failureOf(deps: Deps, ctx: StepContext, failed: FailedCommand[]): Promise<NonNullable<Checks["failure"]>> {
+  const share = Math.max(1_000, Math.floor(maxFailureBytes / failed.length));
+  const text = deps.redactor.redact(failed.map((one) => `## ${one.name}\n\n${distilFailure(one, share)}`).join("\n\n"));
+  const blob = await deps.store.blobs.put(text, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "log" });
+  const tests = failed.reduce((sum, one) => sum + (one.report?.counts.failed ?? 0), 0);
+  const names = failed.map((one) => `\`${one.name.replaceAll("`", "'")}\``).join(", ");
+  return { signature: failureSignature(failed), blob, summary: `${names}${tests > 0 ? ` (${tests} failed tests)` : ""}`.slice(0, 400) };
+}

@@ -1,0 +1,54 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Command, reportsVariable } from "../../../checks/commands.ts";
+import type { CheckReport } from "../../../checks/check-report.ts";
+import { parseResults } from "../../../checks/parse-results.ts";
+import type { CommandResult } from "../../../sandbox/sandbox.ts";
+import type { Job } from "../../../workspace/workspace.ts";
+import type { Deps } from "../../deps.ts";
+import type { StepContext } from "../../step.ts";
+import { readReports } from "./reports.ts";
+
+const mebibyte = 1_048_576;
+
+export interface Ran {
+  result: CommandResult;
+  report: CheckReport;
+}
+
+/** Runs one command of the repository in the sandbox at the job's tree, and reads what it reports. */
+export async function runCommand(
+  deps: Deps,
+  ctx: StepContext,
+  job: Job,
+  command: Command,
+  network: "none" | { hosts: readonly string[] } = "none",
+): Promise<Ran> {
+  const reports = join(job.temporary, "reports");
+  await rm(reports, { recursive: true, force: true });
+  await mkdir(reports, { recursive: true, mode: 0o777 });
+  const at = { directory: job.tree, temporary: job.temporary, environment: { directory: job.home } };
+  const timeoutSeconds = Math.max(5, Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20));
+  const result = await deps.sandbox.run(
+    {
+      run: command.run,
+      directory: command.directory,
+      env: { ...command.environment, [reportsVariable]: `${deps.sandbox.paths(at).temporary}/reports` },
+      network,
+    },
+    at,
+    {
+      timeoutSeconds,
+      maxOutputBytes: 4 * mebibyte,
+      maxMemoryBytes: 8_192 * mebibyte,
+      maxProcesses: 1_024,
+      maxFileBytes: 2_048 * mebibyte,
+      maxCpuSeconds: Math.ceil(timeoutSeconds * 4),
+    },
+    ctx.signal,
+  );
+  ctx.signal.throwIfAborted();
+  const texts = command.reports === undefined ? [] : await readReports(command.reports, reports, join(job.tree, command.directory));
+  const report = parseResults({ stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? null, reports: texts });
+  return { result, report };
+}
