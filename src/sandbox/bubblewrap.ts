@@ -62,7 +62,7 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
     if (process.platform !== "linux") return `bubblewrap needs Linux, this is ${process.platform}`;
     if (!systemCallFilter(process.arch))
       return `bubblewrap needs a system call filter, which there is not for ${process.arch}`;
-    const needed = [BWRAP, "/bin/bash", "/usr/bin/env", ...(isRoot ? ["/usr/bin/setpriv"] : [])];
+    const needed = [BWRAP, "/bin/bash", "/usr/bin/env", "/usr/bin/mkfifo", ...(isRoot ? ["/usr/bin/setpriv"] : [])];
     for (const file of needed) {
       if (!(await isExecutable(file))) {
         return `${file} is missing: install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap socat ripgrep)`;
@@ -79,7 +79,12 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
       readOnlyHome: at.environment?.readOnly ?? false,
       extra: { ...(session && { ...certificateVariables(), ...session.variables }), ...command.env },
     });
-    const shell = limitedShell("/bin/bash", limits, true, session ? behindRelay(command.run) : command.run);
+    const shell = limitedShell(command.run, {
+      limits,
+      countsProcesses: true,
+      env,
+      helpers: session && RELAY,
+    });
     const owned = [
       at.directory,
       at.temporary,
@@ -90,33 +95,29 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
       ...(session ? ["--bind", session.socket, PROXY_SOCKET, ...readOnly(session.readPaths)] : []),
       ...["--remount-ro", "/", "--chdir", join(inside.tree, command.directory ?? ".")],
     ];
-    const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    if (isRoot) await giveTo(slot.uid, owned);
+    const release = async () => {
+      session?.close();
+      if (!isRoot) return;
+      await giveTo(0, owned);
+      if (at.environment && !at.environment.readOnly) await makeReadable(at.environment.directory);
+    };
+    try {
+      if (isRoot) await giveTo(slot.uid, owned);
+    } catch (error) {
+      await release();
+      throw error;
+    }
     return {
       file: BWRAP,
-      // The environment is set after the privileges are gone: setpriv must never load what a command's variables name.
-      args: [
-        "--args",
-        "3",
-        "--",
-        ...(isRoot ? withoutPrivileges(slot) : []),
-        "/usr/bin/env",
-        "-i",
-        ...assignments,
-        ...shell,
-      ],
+      // setpriv starts without the command's variables: with privileges it must load nothing that they name.
+      args: ["--args", "3", "--", ...(isRoot ? withoutPrivileges(slot) : []), ...shell],
       env: { PATH: TRUSTED_PATH },
       cwd: "/",
       inputs: {
         3: [...namespaces(), ...words].map((word) => `${word}\0`).join(""),
         5: systemCallFilter(process.arch) ?? "",
       },
-      release: async () => {
-        session?.close();
-        if (!isRoot) return;
-        await giveTo(0, owned);
-        if (at.environment && !at.environment.readOnly) await makeReadable(at.environment.directory);
-      },
+      release,
     };
   }
 
@@ -247,13 +248,10 @@ function withoutPrivileges(slot: Slot): string[] {
 }
 
 /** Inside there is no network but this: a relay from a loopback port to the proxy's socket, ready before the command. */
-function behindRelay(run: string): string {
-  return [
-    `/usr/bin/socat TCP-LISTEN:${PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=256 UNIX-CONNECT:${PROXY_SOCKET} &`,
-    `for _ in {1..200}; do (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null && break; sleep 0.02; done`,
-    run,
-  ].join("\n");
-}
+const RELAY = [
+  `/usr/bin/socat TCP-LISTEN:${PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=256 UNIX-CONNECT:${PROXY_SOCKET} >/dev/null 2>&1 &`,
+  `for _ in {1..200}; do (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null && break; sleep 0.02; done`,
+].join("\n");
 
 async function isExecutable(file: string): Promise<boolean> {
   return access(file, constants.X_OK).then(

@@ -1,24 +1,17 @@
-import { Refusal } from "./backend.ts";
 import type { InsidePaths } from "./sandbox.ts";
 import type { Toolchain } from "./toolchain.ts";
 
 const CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /**
  * The whole environment of a command: an allow-list that names places and settings, never a value of the worker's own
- * environment. `extra` (of the command) is laid over it. Throws a Refusal for a name that no shell could hold.
+ * environment. `extra` (of the command) is laid over it.
  */
 export function commandEnvironment(
   paths: InsidePaths,
   toolchain: Pick<Toolchain, "searchPath" | "variables">,
   options: { readOnlyHome: boolean; extra?: Record<string, string> },
 ): Record<string, string> {
-  for (const [name, value] of Object.entries(options.extra ?? {})) {
-    if (!NAME.test(name) || value.includes("\0")) {
-      throw new Refusal(`Cannot set the environment: a name is a letter, then letters and digits; it is "${name}"`);
-    }
-  }
   const cache = options.readOnlyHome ? paths.temporary : paths.home;
   return {
     PATH: [

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { access, constants } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Backend, Refusal } from "./backend.ts";
 import { commandEnvironment } from "./command-environment.ts";
+import { homeDirectory } from "./home-directory.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import { giveTo, makeReadable } from "./ownership.ts";
 import type { Command, InsidePaths, Limits, Tree } from "./sandbox.ts";
@@ -104,10 +104,9 @@ export function containerArguments(
     { searchPath: IMAGE_PATH, variables: {} },
     { readOnlyHome: at.environment?.readOnly ?? false, extra: command.env },
   );
-  const assignments = Object.entries(env).map(([key, value]) => `${key}=${value}`);
   const controlGroups = options.controlGroups ?? true;
   return [
-    ...["run", "--rm", "--name", name, "--pull", "never", "--network", "none", "--read-only"],
+    ...["run", "--rm", "--stop-timeout", "0", "--name", name, "--pull", "never", "--network", "none", "--read-only"],
     ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", `${user}:${group}`],
     ...(controlGroups
       ? [
@@ -133,15 +132,14 @@ export function containerArguments(
     ...mount(at.temporary, inside.temporary),
     ...(at.environment ? mount(at.environment.directory, inside.home, at.environment.readOnly) : []),
     ...options.extraReadPaths.flatMap((path) => mount(path, path, true)),
-    ...["--workdir", join(inside.tree, command.directory ?? "."), "--entrypoint", "env", options.image ?? "", "-i"],
-    ...assignments,
+    ...["--workdir", join(inside.tree, command.directory ?? "."), "--entrypoint", "/bin/bash", options.image ?? ""],
     // A shell as process 1 collects what the command leaves; engines' own --init is not installed everywhere.
-    ...["/bin/bash", "-c", '"$@"; exit $?', "init", ...limitedShell("/bin/bash", limits, true, command.run)],
+    ...["-c", '"$@"; exit $?', "init", ...limitedShell(command.run, { limits, countsProcesses: true, env })],
   ];
 }
 
 function mount(from: string, to: string, readOnly = false): string[] {
-  if (from.includes(",")) throw new Refusal(`Cannot mount "${from}" in a container: its name has a comma`);
+  if (/[,"\n]/.test(from)) throw new Refusal(`Cannot mount "${from}" in a container: its name has a comma or a quote`);
   return ["--mount", `type=bind,source=${from},target=${to}${readOnly ? ",readonly" : ""}`];
 }
 
@@ -183,7 +181,7 @@ async function trusted(engine: readonly string[], args: readonly string[]) {
 function engineEnvironment(): Record<string, string> {
   return {
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    HOME: homedir(),
+    HOME: homeDirectory() ?? "/",
     XDG_RUNTIME_DIR: `/run/user/${process.getuid?.() ?? 0}`,
   };
 }

@@ -1,12 +1,12 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { type Backend, Refusal } from "./backend.ts";
 import { bubblewrap } from "./bubblewrap.ts";
 import { container } from "./container.ts";
-import { requireInsideTree } from "./inside-tree.ts";
 import { none } from "./none.ts";
 import { createRegistryProxy } from "./registry-proxy.ts";
+import { requireCommand } from "./require-command.ts";
 import type { BackendName, Command, CommandResult, Limits, Sandbox, SelfTest, Tree } from "./sandbox.ts";
 import { selfTest } from "./self-test.ts";
 import { createSlots } from "./slots.ts";
@@ -93,9 +93,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
     signal?: AbortSignal,
   ): Promise<CommandResult> {
     try {
-      requireInsideTree(command.directory);
-      requireLimits(limits);
-      requireTree(at);
+      requireCommand(command, at, limits);
     } catch (error) {
       if (error instanceof Refusal) return refused(error.message);
       throw error;
@@ -174,22 +172,6 @@ async function chooseBackend(options: SandboxOptions, directory: string): Promis
   throw new Error(
     `Cannot find a sandbox: ${reasons.join("; ")}. Without any isolation only by choosing the backend none.`,
   );
-}
-
-function requireLimits(limits: Limits): void {
-  for (const [name, value] of Object.entries(limits)) {
-    if (!(Number.isFinite(value) && value > 0)) {
-      throw new Refusal(`Cannot run a command: its limit ${name} must be a positive number, it is ${value}`);
-    }
-  }
-}
-
-function requireTree(at: Tree): void {
-  for (const directory of [at.directory, at.temporary, ...(at.environment ? [at.environment.directory] : [])]) {
-    if (!isAbsolute(directory) || !existsSync(directory) || !statSync(directory).isDirectory()) {
-      throw new Refusal(`Cannot run a command: its folders must be absolute and exist, one is "${directory}"`);
-    }
-  }
 }
 
 function refused(reason: string): CommandResult {

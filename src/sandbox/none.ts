@@ -22,12 +22,12 @@ export function none(options: { toolchain: Toolchain }): Backend {
       if (!isInside(await realpath(cwd).catch(() => cwd), await realpath(at.directory))) {
         throw new Refusal(`Cannot run a command: its directory "${command.directory}" is a link out of the tree`);
       }
-      const [file = "/bin/bash", ...args] = limitedShell("/bin/bash", limits, false, command.run);
       const env = commandEnvironment(paths(at), options.toolchain, {
         readOnlyHome: at.environment?.readOnly ?? false,
         extra: command.env,
       });
-      return { file, args, env, cwd, release: async () => {} };
+      const [file = "", ...args] = limitedShell(command.run, { limits, countsProcesses: false, env });
+      return { file, args, env: { PATH: "/usr/bin:/bin" }, cwd, release: async () => {} };
     },
   };
 }

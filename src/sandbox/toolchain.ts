@@ -1,6 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { basename, delimiter, dirname, isAbsolute, join, relative, sep } from "node:path";
+import { homeDirectory } from "./home-directory.ts";
 
 /** Compilers, interpreters and package managers of the host that commands may read and start. */
 export interface Toolchain {
@@ -38,7 +38,7 @@ export function detectToolchain(options: {
   extra?: readonly string[];
   hidden: readonly string[];
 }): Toolchain {
-  const home = options.home ?? homedir();
+  const home = options.home ?? homeDirectory() ?? "/nonexistent";
   const hidden = [...options.hidden, home].map(real);
   const shown = (directory: string) => directory !== sep && !hidden.some((secret) => isInside(secret, directory));
   const found: string[] = [];
