@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import {
   buildSchema,
   execute,
@@ -40,7 +38,6 @@ interface Context {
 export class GraphQl {
   private readonly world: World;
   private readonly report: (where: string, problems: string[]) => void;
-  private schema: GraphQLSchema | undefined;
 
   constructor(world: World, report: (where: string, problems: string[]) => void) {
     this.world = world;
@@ -51,10 +48,10 @@ export class GraphQl {
   async execute(body: unknown, principal: Principal, actor: Actor): Promise<unknown> {
     const { query, variables, operationName } = (body ?? {}) as Asked;
     if (typeof query !== "string") throw new ApiError(400, "A query attribute must be specified and must be a string.");
-    const schema = this.load();
+    const published = await publishedSchema();
     try {
       const document = parse(new Source(query));
-      const errors = validate(schema, document);
+      const errors = validate(published, document);
       if (errors.length > 0) {
         this.report(
           nameOf(document.definitions[0] as OperationDefinitionNode),
@@ -63,7 +60,7 @@ export class GraphQl {
         return { errors: errors.map((error) => error.toJSON()) };
       }
       const result = await execute({
-        schema,
+        schema: published,
         document,
         rootValue: undefined,
         contextValue: { world: this.world, principal, actor } satisfies Context,
@@ -108,14 +105,16 @@ export class GraphQl {
     }
     return typeof value === "function" ? (value as Field)(args) : value;
   }
+}
 
-  private load(): GraphQLSchema {
-    if (!this.schema) {
-      const file = createRequire(import.meta.url).resolve("@octokit/graphql-schema/schema.graphql");
-      this.schema = buildSchema(readFileSync(file, "utf8"), { assumeValidSDL: true, noLocation: true });
-    }
-    return this.schema;
-  }
+let reading: Promise<GraphQLSchema> | undefined;
+
+/** GitHub's schema, read once for all instances of the process, when it is first needed. */
+function publishedSchema(): Promise<GraphQLSchema> {
+  reading ??= import("@octokit/graphql-schema").then(({ schema }) =>
+    buildSchema(schema.idl, { assumeValidSDL: true, noLocation: true }),
+  );
+  return reading;
 }
 
 export class GraphQlError extends Error {

@@ -20,8 +20,10 @@ export interface RouteRules {
   needs?: string[];
   /** What a person's token needs; default read for GET, write for the rest. */
   role?: Role;
-  /** Who may call it: the App itself by its JSON Web Token, or anyone with or without a token (default). */
+  /** Who may call it: the App itself by its JSON Web Token, an installation, or anyone; default by `needs` and `role`. */
   caller?: "app" | "installation" | "anyone";
+  /** For a route that GitHub serves without describing it: the operation whose answer it gives. */
+  describedAs?: string;
   /** Allowed in an archived repository although it writes. */
   archived?: boolean;
 }
@@ -44,13 +46,18 @@ export function route(operation: string, rules: RouteRules, handle: (call: Call)
   const source = template.replaceAll(".", "\\.").replace(/\{(\w+)\}/g, (_all, name: string) => {
     return DEEP.has(name) ? `(?<${name}>.+?)` : `(?<${name}>[^/]+)`;
   });
-  return { method: method as Method, template, rules, pattern: new RegExp(`^${source}/?$`), handle };
+  // A client leaves out the slash before an empty path: the contents of the root.
+  const pattern = new RegExp(`^${source.replace(/\/\(\?<path>\.\+\?\)$/, "(?:/(?<path>.*?))?")}/?$`);
+  return { method: method as Method, template, rules, pattern, handle };
 }
 
 /** The routes in the order in which they are tried: literal before parameter, so `/issues/comments` before `/issues/{n}`. */
 export function orderRoutes(routes: Route[]): Route[] {
   const key = (template: string): string =>
-    template.replace(/\{(path|ref|basehead|branch)\}/g, "~~").replace(/\{/g, "~");
+    template
+      .replace(/\{(path|ref|basehead|branch)\}$/, "\uffff")
+      .replace(/\{(path|ref|basehead|branch)\}/g, "~~")
+      .replace(/\{/g, "~");
   return [...routes].sort((a, b) => (key(a.template) < key(b.template) ? -1 : 1));
 }
 
@@ -119,9 +126,10 @@ export class Call {
 
   /** The issue or pull request in the path. */
   get issue(): Issue {
-    const issue = this.repository.issues.get(Number(this.params.issue_number));
-    if (!issue) throw notFound();
-    return issue;
+    const number = Number(this.params.issue_number);
+    const issue = this.repository.issues.get(number);
+    if (issue) return issue;
+    throw this.repository.deletedNumbers.has(number) ? new ApiError(410, "This issue was deleted") : notFound();
   }
 
   get pull(): Pull {
@@ -155,6 +163,7 @@ export class Call {
       this.installation;
       return;
     }
+    if (rules.caller === "anyone") return;
     if (this.principal.kind === "app" && rules.needs) throw forbidden();
     if (this.params.repo === undefined && this.params.repository_id === undefined) {
       if (this.method !== "GET") this.actor;

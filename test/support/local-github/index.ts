@@ -81,6 +81,27 @@ export interface RepositoryView {
   git(...args: string[]): Promise<string>;
 }
 
+/** Shared by all instances of the process: schemas are compiled once. */
+const openApi = new OpenApi();
+
+/** Collects violations; judgements that need compiled schemas wait until somebody asks. */
+class Judge {
+  readonly known: Violation[] = [];
+  private readonly pending: { kind: Violation["kind"]; where: string; check: () => string[] }[] = [];
+
+  later(kind: Violation["kind"], where: string, check: () => string[]): void {
+    this.pending.push({ kind, where, check });
+  }
+
+  violations(): Violation[] {
+    for (const { kind, where, check } of this.pending.splice(0)) {
+      const problems = check();
+      if (problems.length > 0) this.known.push({ kind, where, problems });
+    }
+    return this.known;
+  }
+}
+
 /** A GitHub of one process, on real bare git repositories, for tests and the demo. */
 export class LocalGitHub {
   /** Base of REST, also below `/api/v3`; GraphQL is at `/graphql` and `/api/graphql`. */
@@ -90,10 +111,9 @@ export class LocalGitHub {
   readonly app: App;
   readonly faults: Faults;
   readonly requests: RequestRecord[];
-  /** What would not have happened on the real GitHub; a test ends with `expect(gh.violations).toEqual([])`. */
-  readonly violations: Violation[];
   readonly world: World;
   private readonly server: Server;
+  private readonly judge: Judge;
 
   constructor(parts: {
     world: World;
@@ -101,16 +121,21 @@ export class LocalGitHub {
     app: App;
     faults: Faults;
     requests: RequestRecord[];
-    violations: Violation[];
+    judge: Judge;
   }) {
     this.world = parts.world;
     this.server = parts.server;
     this.app = parts.app;
     this.faults = parts.faults;
     this.requests = parts.requests;
-    this.violations = parts.violations;
+    this.judge = parts.judge;
     this.url = parts.world.url;
     this.gitUrl = parts.world.url;
+  }
+
+  /** What would not have happened on the real GitHub; a test ends with `expect(gh.violations).toEqual([])`. */
+  get violations(): Violation[] {
+    return this.judge.violations();
   }
 
   get deliveries(): Delivery[] {
@@ -268,7 +293,7 @@ export class LocalGitHub {
     return view(entity);
   }
 
-  /** Violations of one kind are forgotten, for tests that provoke them. Returns what was forgotten. */
+  /** Forgets the violations so far, for tests that provoke them. Returns what was forgotten. */
   forgiveViolations(): Violation[] {
     return this.violations.splice(0);
   }
@@ -321,22 +346,22 @@ export class LocalGitHub {
  */
 export async function startLocalGitHub(options: LocalGitHubOptions): Promise<LocalGitHub> {
   const world = new World(options.dataDir, options.clock ?? (() => new Date()));
-  const violations: Violation[] = [];
+  const judge = new Judge();
   const requests: RequestRecord[] = [];
   const faults = new Faults();
-  const openApi = new OpenApi();
   const validateAnswers = options.validateAnswers ?? true;
   world.webhooks = new Webhooks(world, (event, action, payload) => {
     if (!validateAnswers) return;
-    const problems = openApi.checkWebhook(event, action, payload);
-    if (problems.length > 0) violations.push({ kind: "webhook", where: `${event}.${action ?? ""}`, problems });
+    judge.later("webhook", `${event}.${action ?? ""}`, () => openApi.checkWebhook(event, action, payload));
   });
+  const violations = judge.known;
+  const judgeLater = judge.later.bind(judge);
   const graphql = new GraphQl(world, (where, problems) => violations.push({ kind: "graphql", where, problems }));
-  const parts = { world, routes: ROUTES, openApi, graphql, faults, requests, violations, validateAnswers };
+  const parts = { world, routes: ROUTES, openApi, graphql, faults, requests, violations, validateAnswers, judgeLater };
   const { server, port } = await listen(parts, options.port ?? 0);
   world.url = `http://127.0.0.1:${port}`;
   const app = world.createApp(options.app);
-  return new LocalGitHub({ world, server, app, faults, requests, violations });
+  return new LocalGitHub({ world, server, app, faults, requests, judge });
 }
 
 function brief(repository: Repository) {

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
+import type { WorkflowJob } from "./types.ts";
 import type { World } from "./world.ts";
 
 /**
  * The few pages of the web site that a program needs: `/settings/apps/new` (also of an organization) takes a posted App
- * manifest and sends the browser back with a code. Returns whether the request was for a page.
+ * manifest and sends the browser back with a code; `/job-logs/{id}` is where a job's log is fetched from. Returns whether the request was for a page.
  */
 export async function servePage(
   world: World,
@@ -14,6 +15,12 @@ export async function servePage(
   body: string,
   response: ServerResponse,
 ): Promise<boolean> {
+  const log = /^\/job-logs\/(\w+)$/.exec(path)?.[1];
+  if (log) {
+    const job = world.nodes.get(log)?.value as Partial<WorkflowJob> | undefined;
+    response.writeHead(job?.log === undefined ? 404 : 200, { "content-type": "text/plain" }).end(job?.log);
+    return true;
+  }
   if (!/^(\/organizations\/[^/]+)?\/settings\/apps\/new$/.test(path)) return false;
   if (method !== "POST") {
     response.writeHead(405, { "content-type": "text/plain", allow: "POST" }).end("Post a manifest here.\n");

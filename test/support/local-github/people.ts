@@ -1,3 +1,4 @@
+import { addWorkflowRun, type WorkflowRunInput } from "./domain/actions.ts";
 import { createCheckRun } from "./domain/checks.ts";
 import {
   addLabels,
@@ -6,6 +7,7 @@ import {
   closeIssue,
   createComment,
   deleteComment,
+  deleteIssue,
   editComment,
   lockIssue,
   openIssue,
@@ -30,6 +32,7 @@ import type {
   Review,
   ReviewComment,
   Thread,
+  WorkflowRun,
 } from "./types.ts";
 import type { World } from "./world.ts";
 
@@ -63,6 +66,10 @@ export class Person {
 
   reopenIssue(repository: string, number: number): void {
     reopenIssue(this.world, this.issue(repository, number), this.actor);
+  }
+
+  deleteIssue(repository: string, number: number): void {
+    deleteIssue(this.world, this.issue(repository, number), this.actor);
   }
 
   lock(repository: string, number: number, reason: LockReason | null = null): void {
@@ -224,6 +231,11 @@ export class Person {
     if (!this.actor.app) throw new Error(`${this.actor.user.login} is no App: only Apps make check runs`);
     const output = input.summary === undefined ? undefined : { title: input.name, summary: input.summary };
     return createCheckRun(this.world, this.repo(repository), this.actor.app, { ...input, output });
+  }
+
+  /** A run of GitHub Actions that has ended, triggered by this person. */
+  workflowRun(repository: string, input: WorkflowRunInput): WorkflowRun {
+    return addWorkflowRun(this.world, this.repo(repository), this.actor.user, input);
   }
 
   private repo(name: string): Repository {

@@ -24,7 +24,7 @@ export interface App {
   name: string;
   owner: User;
   bot: User;
-  /** PEM of the key that verifies the App's JSONs Web Tokens; derived from the private key given. */
+  /** PEM of the key that verifies the App's JSON Web Tokens; derived from the private key given. */
   publicKey: string;
   clientId: string;
   permissions: Permissions;
@@ -292,6 +292,8 @@ export interface Repository {
   /** Commits that the API made for an App without a custom author: GitHub signs those. */
   signedCommits: Set<string>;
   lastNumber: number;
+  /** Numbers of issues that were deleted: GitHub answers 410 for them. */
+  deletedNumbers: Set<number>;
 }
 
 /** Who does something: a person, or the bot of an App through its API. */

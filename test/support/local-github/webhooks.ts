@@ -65,6 +65,11 @@ export class Webhooks {
     this.random = seededRandom(disturbance.seed ?? 1);
   }
 
+  /** Whether anybody would get this event. */
+  hasAudience(event: string, repository: Repository): boolean {
+    return this.audience({ event, repository, sender: repository.owner, body: {} }).length > 0;
+  }
+
   /** Announces what is true now. */
   emit(emission: Emission): void {
     const announced = this.audience(emission).map((installation) => ({

@@ -169,6 +169,7 @@ export class World {
       protections: new Map(),
       signedCommits: new Set<string>(),
       lastNumber: 0,
+      deletedNumbers: new Set<number>(),
     });
     for (const [login, role] of Object.entries(input.collaborators ?? {})) {
       if (!this.users.has(login.toLowerCase())) this.createUser(login);

@@ -150,6 +150,15 @@ export function reopenIssue(world: World, issue: Issue, actor: Actor): void {
   if (!issue.pull) emitIssue(world, issue, "reopened", actor.user);
 }
 
+/** Takes an issue away for ever; its number is not used again. */
+export function deleteIssue(world: World, issue: Issue, actor: Actor): void {
+  const { repository } = issue;
+  repository.issues.delete(issue.number);
+  repository.deletedNumbers.add(issue.number);
+  world.nodes.delete(issue.nodeId);
+  emitIssue(world, issue, "deleted", actor.user);
+}
+
 export function createLabel(
   world: World,
   repository: Repository,

@@ -5,8 +5,8 @@ import { fullNameOf, type World } from "../world.ts";
 import { announcePull } from "./announce.ts";
 import { closePull, pullsOf } from "./pulls.ts";
 
-/** GitHub lists at most this many commits in a push event. */
-const MAX_COMMITS_IN_PUSH = 2048;
+/** GitHub lists up to 2,048 commits in a push event; a push is described by the newest of them here. */
+const MAX_COMMITS_IN_PUSH = 20;
 
 export interface RefMove {
   ref: string;
@@ -46,8 +46,10 @@ export async function refMoved(world: World, repository: Repository, actor: Acto
       },
     });
   }
-  const body = await pushBody(world, repository, actor, move);
-  world.webhooks.emit({ event: "push", repository, sender: actor.user, body });
+  if (world.webhooks.hasAudience("push", repository)) {
+    const body = await pushBody(world, repository, actor, move);
+    world.webhooks.emit({ event: "push", repository, sender: actor.user, body });
+  }
   if (kind === "heads" && name) await followPulls(world, repository, actor, name, move);
 }
 

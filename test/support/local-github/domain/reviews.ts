@@ -100,7 +100,11 @@ export async function createReviewComment(
   actor: Actor,
   comment: InlineComment,
 ): Promise<ReviewComment> {
-  const review = await createReview(world, pull, actor, { event: "COMMENT", comments: [comment] });
+  const review = await createReview(world, pull, actor, { event: "COMMENT", comments: [comment] }).catch((error) => {
+    // The same refusal is put in another form here.
+    if (!(error instanceof ApiError)) throw error;
+    throw invalid("PullRequestReviewComment", "pull_request_review_thread", "custom", String(error.errors?.[0]));
+  });
   return commentsOf(review)[0] as ReviewComment;
 }
 
@@ -170,14 +174,14 @@ interface Place {
 
 /** Where in the diff a comment is; 422 where its file or line is not part of the pull request's diff. */
 async function locate(pull: Pull, comment: InlineComment): Promise<Place> {
-  if (comment.body.trim() === "") throw invalid("PullRequestReviewComment", "body", "missing_field");
+  if (comment.body.trim() === "") throw new ApiError(422, "Unprocessable Entity", ["Body can't be blank"]);
   const file = (await pullFiles(pull)).find((candidate) => candidate.path === comment.path);
-  if (!file) throw invalid("PullRequestReviewComment", "pull_request_review_thread.path", "invalid");
+  if (!file) throw new ApiError(422, "Unprocessable Entity", ["Path could not be resolved"]);
   if (comment.subjectType === "file") return { position: 1, diffHunk: "" };
   const lines = (file.patch ?? "").split("\n");
   const position = comment.position ?? positionOf(lines, comment.line, comment.side ?? "RIGHT");
   if (position === undefined || position >= lines.length) {
-    throw invalid("PullRequestReviewComment", "pull_request_review_thread.line", "invalid", "could not be resolved");
+    throw new ApiError(422, "Unprocessable Entity", ["Line could not be resolved"]);
   }
   const hunk = lines.slice(0, position + 1).findLastIndex((line) => line.startsWith("@@"));
   return { position, diffHunk: lines.slice(hunk, position + 1).join("\n") };

@@ -64,7 +64,7 @@ export const appRoutes: Route[] = [
     return ok(integration(call.world, app));
   }),
   // https://docs.github.com/apps/sharing-github-apps/registering-a-github-app-from-a-manifest
-  route("POST /app-manifests/{code}/conversions", {}, (call) => {
+  route("POST /app-manifests/{code}/conversions", { caller: "anyone" }, (call) => {
     const manifest = call.world.manifests.get(call.params.code ?? "");
     if (!manifest) throw notFound();
     call.world.manifests.delete(call.params.code ?? "");
@@ -113,8 +113,10 @@ export const appRoutes: Route[] = [
       git: ["127.0.0.0/8"],
     }),
   ),
-  route("GET /repositories/{repository_id}", { needs: ["metadata:read"] }, (call) =>
-    ok(fullRepository(call.world, call.repository)),
+  route(
+    "GET /repositories/{repository_id}",
+    { needs: ["metadata:read"], describedAs: "/repos/{owner}/{repo}" },
+    (call) => ok(fullRepository(call.world, call.repository)),
   ),
 ];
 

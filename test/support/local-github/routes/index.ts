@@ -1,4 +1,5 @@
 import type { Route } from "../http.ts";
+import { actionRoutes } from "./actions.ts";
 import { appRoutes } from "./app.ts";
 import { checkRoutes } from "./checks.ts";
 import { gitDataRoutes } from "./git-data.ts";
@@ -20,4 +21,5 @@ export const ROUTES: Route[] = [
   ...pullRoutes,
   ...reviewRoutes,
   ...checkRoutes,
+  ...actionRoutes,
 ];
