@@ -30,7 +30,7 @@ export interface Figure {
 }
 
 /** Newest cases of each repository. More change the means by little and the time by much. */
-const defaultCases = 30;
+const defaultCases = 60;
 
 const minSourceFiles = 12;
 const cutoffs = [1, 5, 10] as const;

@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Writable } from "node:stream";
 import { gitEnvironment } from "./git-environment.ts";
 
 /** One file of a commit. `mode` is git's (100644, 100755, 120000 for a link, 160000 for a submodule). */
 export interface TreeFile {
   path: string;
   blobSha: string;
-  /** 0 where git cannot tell it: submodules, and blobs that this clone does not have. */
+  /** 0 where git cannot tell it (submodules, blobs that this clone does not have), and without `withSizes`. */
   sizeBytes: number;
   mode: string;
 }
@@ -38,10 +39,12 @@ export interface HistoryBounds {
 export interface SourceTree {
   readonly gitDir: string;
   readonly commit: string;
-  /** All entries of the commit, submodules and links included, in git's order. */
-  files(signal?: AbortSignal): Promise<readonly TreeFile[]>;
+  /** All entries of the commit, submodules and links included, in git's order. Sizes take ten times as long as names. */
+  files(options?: { withSizes?: boolean; signal?: AbortSignal | undefined }): Promise<readonly TreeFile[]>;
+  /** The size of each blob, in the order asked for; those which the clone does not have are left out. */
+  sizes(blobShas: Iterable<string>, signal?: AbortSignal): AsyncIterable<{ blobSha: string; sizeBytes: number }>;
   /** Blobs in the order asked for; those which the clone does not have are left out. */
-  readBlobs(blobShas: Iterable<string>, signal?: AbortSignal): AsyncIterable<Blob>;
+  readBlobs(blobShas: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): AsyncIterable<Blob>;
   /** The commit itself and its ancestors, newest first. A shallow or blobless clone yields what it has. */
   history(bounds: HistoryBounds): Promise<readonly PastCommit[]>;
 }
@@ -57,39 +60,60 @@ export function openSourceTree(gitDir: string, commit: string): SourceTree {
   return {
     gitDir,
     commit,
-    files: (signal) => listFiles(gitDir, commit, signal),
+    files: ({ withSizes = true, signal } = {}) => listFiles(gitDir, commit, withSizes, signal),
+    sizes: (blobShas, signal) => readSizes(gitDir, blobShas, signal),
     readBlobs: (blobShas, signal) => readBlobs(gitDir, blobShas, signal),
     history: (bounds) => readHistory(gitDir, commit, bounds),
   };
 }
 
-async function listFiles(gitDir: string, commit: string, signal?: AbortSignal): Promise<TreeFile[]> {
-  const git = startGit(gitDir, ["ls-tree", "-r", "-l", "-z", "--full-tree", commit], signal);
+async function listFiles(
+  gitDir: string,
+  commit: string,
+  withSizes: boolean,
+  signal?: AbortSignal,
+): Promise<TreeFile[]> {
+  const long = withSizes ? ["-l"] : [];
+  const git = startGit(gitDir, ["ls-tree", "-r", ...long, "-z", "--full-tree", commit], signal);
   git.stdin.end();
   const files: TreeFile[] = [];
   for await (const record of splitAtNul(git.stdout)) {
     const tab = record.indexOf("\t");
     const [mode, , blobSha, size] = record.slice(0, tab).split(/ +/);
-    files.push({
-      path: record.slice(tab + 1),
-      blobSha: blobSha!,
-      sizeBytes: Number.parseInt(size!, 10) || 0,
-      mode: mode!,
-    });
+    const sizeBytes = withSizes ? Number.parseInt(size!, 10) || 0 : 0;
+    files.push({ path: record.slice(tab + 1), blobSha: blobSha!, sizeBytes, mode: mode! });
   }
   await git.finished;
   return files;
 }
 
+async function* readSizes(gitDir: string, blobShas: Iterable<string>, signal?: AbortSignal) {
+  const git = startGit(gitDir, ["cat-file", "--batch-check", "--buffer"], signal);
+  const written = writeLines(git.stdin, blobShas);
+  try {
+    const reader = new ByteReader(git.stdout);
+    for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
+      const [blobSha, type, size] = line.split(" ");
+      if (type === "blob") yield { blobSha: blobSha!, sizeBytes: Number(size) };
+    }
+    await written;
+    await git.finished;
+  } finally {
+    git.stop();
+  }
+}
+
 /** The format of `git cat-file --batch`: https://git-scm.com/docs/git-cat-file#_batch_output */
-async function* readBlobs(gitDir: string, blobShas: Iterable<string>, signal?: AbortSignal): AsyncGenerator<Blob> {
+async function* readBlobs(
+  gitDir: string,
+  blobShas: Iterable<string> | AsyncIterable<string>,
+  signal?: AbortSignal,
+): AsyncGenerator<Blob> {
   const git = startGit(gitDir, ["cat-file", "--batch", "--buffer"], signal);
   const written = writeLines(git.stdin, blobShas);
   try {
     const reader = new ByteReader(git.stdout);
-    while (true) {
-      const header = await reader.line();
-      if (header === undefined) break;
+    for (let header = await reader.line(); header !== undefined; header = await reader.line()) {
       const [blobSha, type, size] = header.split(" ");
       if (type === "missing") continue;
       const content = await reader.bytes(Number(size));
@@ -186,15 +210,24 @@ function startGit(gitDir: string, args: readonly string[], signal?: AbortSignal)
   return { stdin: child.stdin, stdout: child.stdout, finished, stop: () => void child.kill() };
 }
 
-async function writeLines(stream: NodeJS.WritableStream, lines: Iterable<string>): Promise<void> {
-  let batch = "";
-  for (const line of lines) {
-    batch += `${line}\n`;
-    if (batch.length < 16_384) continue;
-    if (!stream.write(batch)) await Promise.race([once(stream, "drain"), once(stream, "close")]);
-    batch = "";
-  }
-  stream.end(batch);
+/** Always ends the stream, so that git ends too when the lines cannot be had. */
+function writeLines(stream: Writable, lines: Iterable<string> | AsyncIterable<string>): Promise<void> {
+  const written = (async () => {
+    try {
+      let batch = "";
+      for await (const line of lines) {
+        batch += `${line}\n`;
+        if (batch.length < 16_384) continue;
+        if (!stream.write(batch)) await Promise.race([once(stream, "drain"), once(stream, "close")]);
+        batch = "";
+      }
+      if (batch !== "") stream.write(batch);
+    } finally {
+      stream.end();
+    }
+  })();
+  written.catch(() => {});
+  return written;
 }
 
 async function* splitAtNul(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {

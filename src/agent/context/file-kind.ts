@@ -15,7 +15,7 @@ const folder = (names: string) => new RegExp(`(?:^|/)(?:${names})/`, "i");
 const vendoredFolder = folder("vendor|vendored|_vendor|third[-_]?party|node_modules|bower_components");
 const generatedFolder = folder("dist|generated|__generated__|\\.next");
 const testFolder = folder(
-  "tests?|__tests?[a-z_]*__|__mocks__|specs?|testing|test[-_]?data|testdata|fixtures?|__snapshots__|e2e|integration[-_]tests?|src/test|playground|cypress|testutils?|test[-_][a-z0-9]+|[a-z0-9]+[-_]tests?|bench(?:es|mark|marks)?|perf|fuzz",
+  "tests?|__tests?[a-z_]*__|__mocks__|specs?|testing|test[-_]?data|testdata|fixtures?|__snapshots__|e2e|integration[-_]tests?|src/test|playground|cypress|testutils?|testsuites?|test[-_][a-z0-9]+|[a-z0-9]+[-_]tests?|bench(?:es|mark|marks)?|perf|fuzz",
 );
 const docsFolder = /(?:^|\/)(?:docs?|documentation|changelogs?|\.changeset)\/|^(?:website|site|man)\//i;
 const exampleFolder = folder("_?examples?|samples?|demos?|tutorials?|template-[^/]+|cookbook");

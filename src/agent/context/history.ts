@@ -5,7 +5,7 @@ import { WordSlots } from "./word-slots.ts";
 import { scanWords } from "./words.ts";
 
 /** A commit that changes more files says nothing about any one of them: moves, formatting, releases, imports. */
-export const maxFilesOfCommit = 30;
+const maxFilesOfCommit = 30;
 
 const mostSimilarCommits = 60;
 const longestMessageBytes = 2000;
@@ -18,7 +18,7 @@ export interface HistoryScores {
   activity: Float64Array;
   /** The commit that counted most for a file in `similar`. */
   because(index: number): PastCommit | undefined;
-  /** Files changed together with these, as a share of the changes of these: index → score. */
+  /** How large a part of the changes of these files (index → weight) each file had, commits of many files counting less. */
   together(seeds: ReadonlyMap<number, number>): Float64Array;
 }
 
@@ -37,7 +37,9 @@ export function historyScores(
   const similar = new Float64Array(candidates.length);
   const activity = new Float64Array(candidates.length);
   const best = new Map<number, { gain: number; commit: PastCommit }>();
+  const timesChanged = new Float64Array(candidates.length);
   for (const { recency, files } of changes) {
+    for (const file of files) timesChanged[file]!++;
     for (const file of files) activity[file]! += recency / Math.sqrt(files.length);
   }
   const likeness = messageScores(commits, query);
@@ -64,7 +66,7 @@ export function historyScores(
         for (const seed of files) {
           const weight = seeds.get(seed);
           if (weight === undefined) continue;
-          for (const file of files) if (file !== seed) scores[file]! += weight / files.length;
+          for (const file of files) if (file !== seed) scores[file]! += weight / files.length / timesChanged[seed]!;
         }
       }
       return scores;
@@ -73,7 +75,7 @@ export function historyScores(
 }
 
 /** BM25 of the commits' messages. */
-export function messageScores(commits: readonly PastCommit[], query: Query): Float64Array {
+function messageScores(commits: readonly PastCommit[], query: Query): Float64Array {
   const words = [...query.words.keys()];
   const slots = new WordSlots(words);
   const documents = new Float64Array(words.length);

@@ -1,30 +1,26 @@
 import type { Candidate } from "./candidates.ts";
 import { extensionOf } from "./file-kind.ts";
 
-/** Which files import which, by index. A file is at most once in each list. */
-export interface ImportGraph {
-  imports: readonly number[][];
-  importedBy: readonly number[][];
-}
-
 /**
- * Resolves what the candidates import to files of the same tree, by names alone: relative paths, and dotted or
- * slashed module names whose last parts are the end of exactly one path (or few). Packages from elsewhere fall out.
+ * How near each file is to the `seeds` (index → weight) by one import, in either direction. Only seeds and `pool` are
+ * looked at: imports are resolved by names alone (relative paths, and dotted or slashed module names whose last parts
+ * end few paths), which for all files of a large tree takes longer than it is worth. Packages from elsewhere fall out.
  */
-export function readImportGraph(candidates: readonly Candidate[]): ImportGraph {
+export function importScores(
+  candidates: readonly Candidate[],
+  seeds: ReadonlyMap<number, number>,
+  pool: readonly number[],
+): Float64Array {
+  const scores = new Float64Array(candidates.length);
   const resolver = new Resolver(candidates);
-  const imports = candidates.map(({ path, facts, kind }, index) => {
-    if (kind === "docs" || kind === "other" || kind === "vendored" || kind === "generated") return [];
-    const found = new Set<number>();
-    for (const specifier of facts.imports) for (const one of resolver.resolve(path, specifier)) found.add(one);
-    found.delete(index);
-    return [...found];
-  });
-  const importedBy: number[][] = candidates.map(() => []);
-  imports.forEach((list, index) => {
-    for (const one of list) importedBy[one]!.push(index);
-  });
-  return { imports, importedBy };
+  for (const index of new Set([...seeds.keys(), ...pool])) {
+    const imported = resolver.importsOf(index);
+    for (const one of imported) {
+      scores[one]! += (seeds.get(index) ?? 0) / Math.sqrt(imported.size);
+      scores[index]! += seeds.get(one) ?? 0;
+    }
+  }
+  return scores;
 }
 
 /** A name that fits more files than this says too little. */
@@ -56,7 +52,15 @@ class Resolver {
     });
   }
 
-  resolve(from: string, specifier: string): readonly number[] {
+  importsOf(index: number): ReadonlySet<number> {
+    const { path, facts } = this.#candidates[index]!;
+    const found = new Set<number>();
+    for (const specifier of facts.imports) for (const one of this.#resolve(path, specifier)) found.add(one);
+    found.delete(index);
+    return found;
+  }
+
+  #resolve(from: string, specifier: string): readonly number[] {
     const folder = from.slice(0, Math.max(0, from.lastIndexOf("/")));
     if (/^\.{1,2}(?:\/|$)/.test(specifier)) return this.#at(join(folder, specifier)) ?? this.#named(folder, specifier);
     const python = /^(\.+)([\w.]*)$/.exec(specifier);

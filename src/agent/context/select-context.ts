@@ -6,7 +6,9 @@ import type { FileKind } from "./file-kind.ts";
 import { historyScores } from "./history.ts";
 import { lexicalScores } from "./lexical.ts";
 import { namedPathScores } from "./named-paths.ts";
+import { importScores } from "./neighbours.ts";
 import { type Issue, readQuery } from "./query.ts";
+import { createTestFinder } from "./related-tests.ts";
 
 export interface ContextRequest {
   tree: SourceTree;
@@ -27,6 +29,8 @@ export interface Ranked {
   sizeBytes: number;
   /** Words of the issue that count most in this file, as written there: where to look in it. */
   words: string[];
+  /** Paths of the tests that belong to a source file, for the best ones; a change edits these too. */
+  tests: string[];
   /** In words for a person, the strongest first. */
   reasons: string[];
 }
@@ -34,8 +38,27 @@ export interface Ranked {
 const defaultLimit = 50;
 const historyBounds = { maxCommits: 3000, timeoutMilliseconds: 10_000 };
 
-/** What each signal is worth once its largest value among source files is 1. docs/context-selection.md says how they were chosen. */
-const signalWeights = { lexical: 1, similar: 0.6, path: 0.3, definitions: 0.2, activity: 0.2, named: 0.6 };
+/** What each signal is worth. docs/context-selection.md says how the weights were chosen and how little they matter. */
+const signalWeights = {
+  lexical: 1,
+  path: 0.3,
+  definitions: 0.2,
+  similar: 0.6,
+  activity: 0.2,
+  named: 0.6,
+  together: 0.1,
+  imports: 0.05,
+};
+type SignalName = keyof typeof signalWeights;
+const totalWeight = Object.values(signalWeights).reduce((sum, weight) => sum + weight, 0);
+
+/** Files that are right already pull up their neighbours: so many of the best do, among so many of the next. */
+const seedCount = 5;
+const poolSize = 200;
+
+/** The best sources bring their tests along, which a change edits too. */
+const sourcesWithTests = 10;
+const testShare = 0.5;
 
 /** What a file is for scales what was found in it: a test that speaks of the issue does so because of a source. */
 const kindWeights: Record<FileKind, number> = {
@@ -91,67 +114,109 @@ function rank(candidates: readonly Candidate[], commits: readonly PastCommit[], 
   const query = readQuery(issue);
   const lexical = lexicalScores(candidates, query);
   const history = historyScores(candidates, commits, query);
-  const named = namedPathScores(candidates, query);
-  const signals: Record<keyof typeof signalWeights, Float64Array> = {
-    lexical: lexical.all,
-    path: lexical.path,
-    definitions: lexical.definitions,
-    similar: history.similar,
-    activity: history.activity.map(Math.log1p),
-    named,
+  const scores = new ScoreSheet(candidates);
+  scores.add("lexical", lexical.all);
+  scores.add("path", lexical.path);
+  scores.add("definitions", lexical.definitions);
+  scores.add("similar", history.similar);
+  scores.add("activity", history.activity.map(Math.log1p));
+  scores.add("named", namedPathScores(candidates, query));
+  const first = scores.best("source", poolSize);
+  const seeds = new Map(first.slice(0, seedCount).map((index) => [index, scores.total[index]!]));
+  scores.add("together", history.together(seeds));
+  scores.add("imports", importScores(candidates, seeds, first));
+
+  const testsOf = createTestFinder(candidates, history.together);
+  const tests = new Map<number, string[]>();
+  const testedBy = new Map<number, string>();
+  for (const source of scores.best("source", sourcesWithTests)) {
+    const found = testsOf(source);
+    tests.set(
+      source,
+      found.map(({ index }) => candidates[index]!.path),
+    );
+    for (const { index, certainty } of found) {
+      const lifted = scores.total[source]! * testShare * certainty;
+      if (lifted <= scores.total[index]!) continue;
+      scores.total[index] = lifted;
+      testedBy.set(index, candidates[source]!.path);
+    }
+  }
+
+  const words = (index: number) => lexical.best(index).flatMap((word) => query.texts.get(word) ?? []);
+  const reasonOf: Record<SignalName, (index: number) => string> = {
+    lexical: (index) => `contains ${words(index).slice(0, 3).join(", ")}`,
+    path: () => "its path has the issue's words",
+    definitions: () => "defines what the issue names",
+    similar: (index) => `changed by ${describe(history.because(index)!)}`,
+    activity: () => "changed often or lately",
+    named: () => "named in the issue",
+    together: () => "changed together with files above",
+    imports: () => "one import away from files above",
   };
-  const names = Object.keys(signalWeights) as (keyof typeof signalWeights)[];
-  const total = names.reduce((sum, name) => sum + signalWeights[name], 0);
-  const largest = new Map(names.map((name) => [name, largestAmongSources(candidates, signals[name])]));
-  const shares = (index: number) =>
-    names.map((name) => {
-      const value = Math.min(1, signals[name][index]! / largest.get(name)!);
-      return { name, share: (value * signalWeights[name]) / total };
-    });
-  const reasonsOf = (index: number): string[] => {
-    const found = shares(index).filter(({ share }) => share > 0.02);
-    return found
-      .sort((a, b) => b.share - a.share)
-      .map(({ name }) => {
-        switch (name) {
-          case "lexical":
-            return `contains ${wordsOf(index).slice(0, 3).join(", ")}`;
-          case "path":
-            return "its path has the issue's words";
-          case "definitions":
-            return "defines what the issue names";
-          case "similar":
-            return `changed by ${describe(history.because(index)!)}`;
-          case "activity":
-            return "changed often or lately";
-          case "named":
-            return "named in the issue";
-        }
-      });
-  };
-  const wordsOf = (index: number) => lexical.best(index).flatMap((word) => query.texts.get(word) ?? []);
-  return candidates
-    .map(({ kind }, index) => ({
-      index,
-      score: shares(index).reduce((sum, { share }) => sum + share, 0) * kindWeights[kind],
-    }))
-    .filter(({ score }) => score > 0)
-    .sort((a, b) => b.score - a.score || a.index - b.index)
-    .slice(0, limit)
-    .map(({ index, score }) => {
-      const { path, kind, blobSha, sizeBytes } = candidates[index]!;
-      return { path, score, kind, blobSha, sizeBytes, words: wordsOf(index), reasons: reasonsOf(index) };
-    });
+  return scores.best(undefined, limit).map((index) => {
+    const { path, kind, blobSha, sizeBytes } = candidates[index]!;
+    const tested = testedBy.get(index);
+    const reasons = scores.strongest(index).map((name) => reasonOf[name](index));
+    return {
+      path,
+      score: scores.total[index]!,
+      kind,
+      blobSha,
+      sizeBytes,
+      words: words(index),
+      tests: tests.get(index) ?? [],
+      reasons: tested === undefined ? reasons : [`tests ${tested}`, ...reasons],
+    };
+  });
 }
 
-/** Other kinds do not set the measure: a changelog holds every word, and nobody looks for it. */
-function largestAmongSources(candidates: readonly Candidate[], values: Float64Array): number {
-  let [source, any] = [0, 0];
-  candidates.forEach(({ kind }, index) => {
-    any = Math.max(any, values[index]!);
-    if (kind === "source") source = Math.max(source, values[index]!);
-  });
-  return source || any || 1;
+/** Adds up signals of different measures: each is divided by its largest value among source files, then weighted. */
+class ScoreSheet {
+  readonly total: Float64Array;
+  readonly #candidates: readonly Candidate[];
+  readonly #shares = new Map<SignalName, Float64Array>();
+
+  constructor(candidates: readonly Candidate[]) {
+    this.#candidates = candidates;
+    this.total = new Float64Array(candidates.length);
+  }
+
+  add(name: SignalName, values: Float64Array): void {
+    const largest = this.#largestAmongSources(values);
+    const shares = values.map((value) => (Math.min(1, value / largest) * signalWeights[name]) / totalWeight);
+    this.#shares.set(name, shares);
+    this.#candidates.forEach(({ kind }, index) => {
+      this.total[index]! += shares[index]! * kindWeights[kind];
+    });
+  }
+
+  /** Indices of the files with a score, the best first, ties in the order of paths. */
+  best(kind: FileKind | undefined, limit: number): number[] {
+    const found = [...this.total.keys()].filter((index) => {
+      return this.total[index]! > 0 && (kind === undefined || this.#candidates[index]!.kind === kind);
+    });
+    return found.sort((a, b) => this.total[b]! - this.total[a]! || a - b).slice(0, limit);
+  }
+
+  /** The signals that gave a file most of its score, the strongest first. */
+  strongest(index: number): SignalName[] {
+    return [...this.#shares]
+      .map(([name, shares]) => ({ name, share: shares[index]! }))
+      .filter(({ share }) => share > 0.02)
+      .sort((a, b) => b.share - a.share)
+      .map(({ name }) => name);
+  }
+
+  /** Other kinds do not set the measure: a changelog holds every word, and nobody looks for it. */
+  #largestAmongSources(values: Float64Array): number {
+    let [source, any] = [0, 0];
+    this.#candidates.forEach(({ kind }, index) => {
+      any = Math.max(any, values[index]!);
+      if (kind === "source") source = Math.max(source, values[index]!);
+    });
+    return source || any || 1;
+  }
 }
 
 function describe({ sha, message }: PastCommit): string {
