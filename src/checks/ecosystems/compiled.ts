@@ -72,8 +72,10 @@ export async function detectMaven(project: Project): Promise<FoundCommands | und
   const pom = await project.text("pom.xml");
   const command = (name: string, run: string, timeoutSeconds: number, more: Partial<Command> = {}) =>
     project.command("maven", name, run, { timeoutSeconds, ...more });
-  // dependency:go-offline leaves out what surefire resolves while it runs, so a test that does not exist is asked for.
-  const resolve = "test -Dtest=ThereIsNoTestOfThisName -DfailIfNoTests=false -Dsurefire.failIfNoSpecifiedTests=false";
+  // dependency:go-offline leaves out what surefire resolves while it runs. A filter that takes every class and none of
+  // its methods makes it resolve that without running a test; one that takes no class does not.
+  const resolve =
+    "test '-Dtest=*#thereIsNoTestOfThisName' -DfailIfNoTests=false -Dsurefire.failIfNoSpecifiedTests=false";
   const found = project.found("maven", {
     setup: [
       project.setup("maven", `${mvn} dependency:go-offline && ${mvn} ${resolve}`, undefined, {
