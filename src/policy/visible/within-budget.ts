@@ -38,7 +38,7 @@ class LineCosts {
     const marks = this.#countMarks(line);
     const quadratic =
       (this.#brackets ** 2 - bracketsBefore ** 2) * 0.013 + depth ** 2 * 0.13 + Math.min(this.#depth, 1000);
-    return 15 + (startsBlock ? 45 : 0) + line.length * 1.2 + marks * 14 + marked * 75 + quadratic;
+    return 24 + (startsBlock ? 45 : 0) + line.length * 1.2 + marks * 14 + marked * 75 + quadratic;
   }
 
   #countMarks(line: string): number {
