@@ -50,7 +50,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 async function openPostgres(databaseUrl: string, options: DatabaseOptions): Promise<Database> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: options.maxConnections ?? 10 });
   // An idle connection that is cut (a database restart) is replaced by the pool; without a listener it ends the process.
-  pool.on("error", (error) => options.log.warn({ error: error.message }, "a database connection was lost"));
+  const lost = (error: Error) => options.log.warn({ error: error.message }, "a database connection was lost");
+  pool.on("error", lost);
+  // The pool listens only while a connection is idle; one that is cut inside a transaction would end the process too.
+  pool.on("connect", (connection) => connection.on("error", lost));
   const client = new pg.Client({ connectionString: databaseUrl });
   try {
     await client.connect();
@@ -64,8 +67,32 @@ async function openPostgres(databaseUrl: string, options: DatabaseOptions): Prom
   } finally {
     await client.end().catch(() => undefined);
   }
-  const db = drizzlePostgres({ client: pool, schema });
+  const db: Db = drizzlePostgres({ client: pool, schema });
+  db.transaction = (body) => transaction(pool, body);
   return { kind: "postgres", db, databaseUrl, pool, close: () => pool.end() };
+}
+
+/** Drizzle never gives a connection back whose BEGIN failed: after a few database restarts the pool would be empty. */
+async function transaction<T>(
+  pool: pg.Pool,
+  body: (tx: Parameters<Parameters<Db["transaction"]>[0]>[0]) => Promise<T>,
+) {
+  const client = await pool.connect();
+  let broken = true;
+  try {
+    const result = await drizzlePostgres({ client }).transaction((tx) => body(tx as never));
+    broken = false;
+    return result;
+  } catch (error) {
+    // A transaction that was rolled back leaves a good connection; one that cannot answer is thrown away.
+    broken = await client.query("SELECT 1").then(
+      () => false,
+      () => true,
+    );
+    throw error;
+  } finally {
+    client.release(broken);
+  }
 }
 
 async function openPglite(options: DatabaseOptions): Promise<Database> {

@@ -177,19 +177,28 @@ export async function settleOutcome(db: Db, fence: Fence, outcome: Outcome): Pro
 }
 
 /** Runs that should be advancing and are not: no live execution, and nothing that they wait for is in the future. */
-export async function idleRuns(db: Db): Promise<{ runKey: string; priority: number; stage: "front" | "work" }[]> {
+export async function idleRuns(
+  db: Db,
+): Promise<{ runKey: string; priority: number; stage: "front" | "work"; ending: boolean }[]> {
+  const ending = sql<boolean>`${runs.cancelReason} IS NOT NULL OR ${runs.outcome} IS NOT NULL`;
   return db
-    .select({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage })
+    .select({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage, ending })
     .from(runs)
     .where(
       and(
         ne(runs.state, "ended"),
         or(isNull(runs.executionId), sql`${runs.executionExpiresAt} <= clock_timestamp()`),
-        or(isNull(runs.wakeAt), sql`${runs.wakeAt} <= now()`),
-        or(ne(runs.state, "waiting-turn"), sql`${runs.cancelReason} IS NOT NULL`),
+        or(isNull(runs.wakeAt), sql`${runs.wakeAt} <= now()`, ending),
+        or(ne(runs.state, "waiting-turn"), ending),
       ),
     )
     .orderBy(desc(runs.priority), asc(runs.sequence));
+}
+
+/** Gives up an execution that failed; its job is tried again. */
+export async function releaseExecution(db: Db, fence: Fence): Promise<void> {
+  await db.update(runs).set({ executionId: null, executionJob: null, executionExpiresAt: null }).where(holds(fence));
+  await db.delete(leases).where(eq(leases.executionId, fence.executionId));
 }
 
 /** After a start of the only process that may use this database: nobody else can hold a run. */

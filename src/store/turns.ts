@@ -28,9 +28,11 @@ export async function takeTurn(db: Db, fence: Fence, limits: TurnLimits): Promis
 
 /** Why an execution stops before its run has ended, and what wakes the run again. */
 export interface Sleep {
+  /** What the execution has seen; a run that something happened to since does not sleep. */
   wakes: number;
   state: "running" | "waiting-turn" | "waiting-decision";
-  stage: "front" | "work";
+  /** Takes the turn instead of waiting for it, when it has become free meanwhile. */
+  wantsTurn: boolean;
   wakeInSeconds?: number;
 }
 
@@ -43,27 +45,27 @@ export async function sleepRun(
   fence: Fence,
   sleep: Sleep,
   limits: TurnLimits,
-): Promise<{ slept: boolean; granted: Granted[] }> {
+): Promise<{ slept: boolean; stage: "front" | "work"; granted: Granted[] }> {
   return db.transaction(async (tx) => {
     const repositoryId = await lockRepository(tx, fence.runKey);
-    if (sleep.state === "waiting-turn" && sleep.stage === "work" && (await tryTake(tx, fence, repositoryId, limits))) {
-      return { slept: false, granted: [] };
+    if (sleep.wantsTurn && (await tryTake(tx, fence, repositoryId, limits))) {
+      return { slept: false, stage: "work", granted: [] };
     }
     const slept = await tx
       .update(runs)
       .set({
         state: sleep.state,
-        stage: sleep.state === "waiting-turn" ? "work" : sleep.stage,
+        ...(sleep.state === "waiting-turn" ? { stage: "work" as const } : {}),
         wakeAt: sleep.wakeInSeconds === undefined ? null : inSeconds(sleep.wakeInSeconds),
         executionId: null,
         executionJob: null,
         executionExpiresAt: null,
       })
       .where(and(holds(fence), eq(runs.wakes, sleep.wakes)))
-      .returning({ runKey: runs.runKey });
-    if (slept.length === 0) return { slept: false, granted: [] };
+      .returning({ stage: runs.stage });
+    if (!slept[0]) return { slept: false, stage: "front", granted: [] };
     await tx.delete(leases).where(eq(leases.runKey, fence.runKey));
-    return { slept: true, granted: await grantable(tx, repositoryId, limits) };
+    return { slept: true, stage: slept[0].stage, granted: await grantable(tx, repositoryId, limits) };
   });
 }
 

@@ -70,7 +70,9 @@ export function engineSuite(name: string, openStage: () => Promise<Stage>): void
     });
 
     test("run goes on after a kill at every boundary and repeats at most the step that was cut off", async () => {
-      const boundaries = paths.flatMap((path) => (["before", "after", "recorded"] as const).map((at) => ({ path, at })));
+      const boundaries = paths.flatMap((path) =>
+        (["before", "after", "recorded"] as const).map((at) => ({ path, at })),
+      );
       for (const boundary of boundaries) {
         world = new World();
         let killed = 0;
@@ -312,7 +314,8 @@ export function engineSuite(name: string, openStage: () => Promise<Stage>): void
       });
       let killed = false;
       world.around = (moment, call) => {
-        if (call.name === "flaky") throw new UserFacingError("the service is down", { transient: true, advice: "wait" });
+        if (call.name === "flaky")
+          throw new UserFacingError("the service is down", { transient: true, advice: "wait" });
         if (call.name === "after" && moment === "before" && !killed) {
           killed = true;
           first.kill();

@@ -1,5 +1,4 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { PGlite } from "@electric-sql/pglite";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/pglite";
 import pino from "pino";
@@ -94,7 +93,9 @@ export async function passLeases(db: Db): Promise<void> {
 }
 
 async function empty(db: Db): Promise<void> {
-  await db.execute(sql`TRUNCATE runs, usage, notes, blobs, audit_log, pull_requests, repositories, rate_limits CASCADE`);
+  await db.execute(
+    sql`TRUNCATE runs, usage, notes, blobs, audit_log, pull_requests, repositories, rate_limits CASCADE`,
+  );
   const result = await db.execute(sql`SELECT to_regclass('pgboss.job') IS NOT NULL AS there`);
   const [row] = (result as unknown as { rows: { there: boolean }[] }).rows;
   if (row?.there) await db.execute(sql`DELETE FROM pgboss.job`);

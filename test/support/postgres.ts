@@ -21,7 +21,8 @@ export interface Postgres {
 }
 
 /** Whether a server can be had here: DATABASE_URL, or the binaries of the npm package, which are for Linux on x64. */
-export const postgresAvailable = Boolean(process.env.DATABASE_URL) || (process.platform === "linux" && existsSync(pg_ctl));
+export const postgresAvailable =
+  Boolean(process.env.DATABASE_URL) || (process.platform === "linux" && existsSync(pg_ctl));
 
 /**
  * Uses the server of DATABASE_URL, or starts one in a temporary directory.
@@ -42,14 +43,27 @@ export async function startPostgres(options: { durable?: boolean } = {}): Promis
   if (owner) await chown(directory, owner.uid, owner.gid);
   const binaries = await reachableBinaries(directory, owner);
   const data = join(directory, "data");
-  await run(join(binaries, "initdb"), ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"], {
-    ...owner,
-    cwd: directory,
-  });
+  await run(
+    join(binaries, "initdb"),
+    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+    {
+      ...owner,
+      cwd: directory,
+    },
+  );
   const port = await freePort();
-  const settings = [`-p ${port}`, "-h 127.0.0.1", "-k ''", "-c max_connections=200", ...(options.durable ? [] : ["-F"])];
+  const settings = [
+    `-p ${port}`,
+    "-h 127.0.0.1",
+    "-k ''",
+    "-c max_connections=200",
+    ...(options.durable ? [] : ["-F"]),
+  ];
   const control = (...args: string[]) =>
-    run(join(binaries, "pg_ctl"), ["-D", data, "-w", "-l", join(directory, "log"), ...args], { ...owner, cwd: directory });
+    run(join(binaries, "pg_ctl"), ["-D", data, "-w", "-l", join(directory, "log"), ...args], {
+      ...owner,
+      cwd: directory,
+    });
   await control("-o", settings.join(" "), "start");
   return {
     createDatabase: () => createDatabase(`postgres://postgres@127.0.0.1:${port}/postgres`),

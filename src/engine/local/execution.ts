@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { backoffSecondsBefore, limitsOf } from "../../pipeline/limits.ts";
+import type { StepLimits } from "../../pipeline/limits.ts";
 import type { Outcome } from "../../pipeline/outcome.ts";
 import type { Decision, Pipeline } from "../../pipeline/run.ts";
 import { Cancelled, LeaseLost, UserFacingError } from "../../pipeline/step.ts";
@@ -59,6 +59,9 @@ export interface ExecutionContext {
   executeStep: ExecuteStep;
   onEvent(event: EngineEvent): void;
   turnLimits: TurnLimits;
+  /** Minutes, attempts and pauses of each step. */
+  limitsOf(name: string): StepLimits;
+  backoffSecondsBefore(name: string, attempt: number): number;
   /** Whether a recorded output still fits its step's schema. */
   fits(name: string, output: unknown): boolean;
 }
@@ -114,7 +117,8 @@ export class Execution {
     this.#stopReason = reason;
     this.#abort.abort(reason instanceof ExecutionLost ? new LeaseLost(reason.message) : reason);
     if (this.#inFlight === 0) this.#stopped.reject(reason);
-    else setTimeout(() => this.#stopped.reject(reason), abortGraceSeconds * 1000).unref();
+    // A little longer than a step that ignores its signal is waited for, so that its attempt can still be given back.
+    else setTimeout(() => this.#stopped.reject(reason), (abortGraceSeconds + 2) * 1000).unref();
   }
 
   /** Tells the pipeline. Throws what `stop` was given. */
@@ -188,7 +192,7 @@ export class Execution {
     const { lookup, name, inputHash } = call;
     const { path } = lookup;
     await this.#prepare(lookup, name);
-    const limits = limitsOf(name);
+    const limits = this.#context.limitsOf(name);
     let last = lookup.begun;
     for (;;) {
       if (last && last.attempt >= limits.attempts) return this.#fail(path, name, last.attempt, usedUp(last, name));
@@ -263,7 +267,7 @@ export class Execution {
     path: string,
     attempt: number,
   ): Promise<{ output: unknown } | { error: unknown }> {
-    const { minutes } = limitsOf(name);
+    const { minutes } = this.#context.limitsOf(name);
     const deadline = new Date(Date.now() + minutes * 60_000);
     const timedOut = new AbortController();
     const timer = setTimeout(
@@ -327,8 +331,8 @@ export class Execution {
       if (troubleMs > longestTroubleMinutes * 60_000) return { kind: "fail" };
       return { kind: "again", pauseSeconds: Math.min(600, Math.max(0.1, retryAfterSeconds)), counted: false };
     }
-    if (attempt >= limitsOf(name).attempts) return { kind: "fail" };
-    return { kind: "again", pauseSeconds: backoffSecondsBefore(name, attempt + 1), counted: true };
+    if (attempt >= this.#context.limitsOf(name).attempts) return { kind: "fail" };
+    return { kind: "again", pauseSeconds: this.#context.backoffSecondsBefore(name, attempt + 1), counted: true };
   }
 
   async #fail(path: string, name: string, attempt: number, error: RecordedError): Promise<never> {

@@ -21,6 +21,8 @@ export interface JobsOptions {
   /** Executes one job; what it throws gives the job back to be tried again. */
   execute(job: { id: string; runKey: string; lane: Lane }): Promise<void>;
   pollSeconds: number;
+  /** How often a job is given back before its run is given up. */
+  retries: number;
 }
 
 const lanes: Lane[] = ["front", "work", "dead"];
@@ -72,16 +74,14 @@ export class Jobs {
   async open(): Promise<void> {
     await this.#boss.start();
     const postgres = this.#options.database.kind === "postgres";
-    await this.#boss.createQueue(queueOf("dead"), { policy: "short", expireInSeconds, retryLimit: 20 });
+    const again = { retryDelay: 1, retryBackoff: true, retryDelayMax: 60 };
+    await this.#boss.createQueue(queueOf("dead"), { policy: "short", expireInSeconds, retryLimit: 20, ...again });
     for (const lane of ["front", "work"] as const) {
       await this.#boss.createQueue(queueOf(lane), {
         policy: "short",
         expireInSeconds,
         deleteAfterSeconds: 3_600,
-        retryLimit: 20,
-        retryDelay: 1,
-        retryBackoff: true,
-        retryDelayMax: 60,
+        ...again,
         deadLetter: queueOf("dead"),
         // In one process there is nobody else to take over from.
         ...(postgres ? { heartbeatSeconds } : {}),
@@ -112,6 +112,7 @@ export class Jobs {
         mine.map(({ runKey, priority, afterSeconds = 0 }) => ({
           data: { runKey },
           priority,
+          retryLimit: this.#options.retries,
           // A timer must not take the place of a wake-up: only jobs for now share the run's key.
           singletonKey: afterSeconds > 0 ? `${runKey}:${Math.ceil(Date.now() / 1000 + afterSeconds)}` : runKey,
           ...(afterSeconds > 0 ? { startAfter: new Date(Date.now() + afterSeconds * 1000).toISOString() } : {}),
@@ -125,12 +126,12 @@ export class Jobs {
     }
   }
 
-  /** Keys of the runs that have a job waiting to be executed now. */
-  async queuedRunKeys(): Promise<Set<string>> {
+  /** Keys of the runs that have a job waiting to be executed now, and of those whose job pauses before its next try. */
+  async queuedRunKeys({ retries }: { retries: boolean }): Promise<Set<string>> {
     const result = await this.#options.database.db.execute(sql`
       SELECT DISTINCT data ->> 'runKey' AS key FROM pgboss.job
       WHERE name IN (${queueOf("front")}, ${queueOf("work")}, ${queueOf("dead")})
-        AND state < 'active' AND start_after <= now()`);
+        AND state < 'active' AND (start_after <= now() OR (${retries} AND state = 'retry'))`);
     return new Set((result as unknown as { rows: { key: string }[] }).rows.map((row) => row.key));
   }
 

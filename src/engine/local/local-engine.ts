@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Intent } from "../../pipeline/intent.ts";
+import { backoffSecondsBefore, limitsOf } from "../../pipeline/limits.ts";
 import type { Outcome } from "../../pipeline/outcome.ts";
 import type { Pipeline } from "../../pipeline/run.ts";
 import { Cancelled, UserFacingError } from "../../pipeline/step.ts";
@@ -12,6 +13,7 @@ import {
   type RunRecord,
   readHeld,
   releaseAllExecutions,
+  releaseExecution,
   renewExecutions,
   requestCancel,
   settleOutcome,
@@ -34,6 +36,8 @@ export interface LocalEngineOptions {
   onEvent?(event: EngineEvent): void;
   /** Whether a recorded output fits the step as it is today; one that does not is done again. */
   fits?(stepName: string, output: unknown): boolean;
+  /** Minutes, attempts and pauses of each step: the table of `pipeline/limits.ts` unless given. */
+  limits?: Pick<ExecutionContext, "limitsOf" | "backoffSecondsBefore">;
   /** Runs past their authorisation that this process executes at once. Commands and first steps have slots of their own. */
   concurrency?: number;
   frontConcurrency?: number;
@@ -45,6 +49,8 @@ export interface LocalEngineOptions {
   sweepSeconds?: number;
   /** How often the queue is asked without being told that something came. */
   pollSeconds?: number;
+  /** How often a job that fails outside of any step (the database is away, the history cannot be read) is tried again. */
+  jobRetries?: number;
 }
 
 /** The port, and what its process needs: begin, stop in order, and wait in tests. */
@@ -92,12 +98,14 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     onEvent,
     turnLimits,
     fits: options.fits ?? (() => true),
+    ...(options.limits ?? { limitsOf, backoffSecondsBefore }),
   };
   const jobs = new Jobs({
     database,
     log,
     concurrency: { front: frontConcurrency, work: concurrency },
     pollSeconds: options.pollSeconds ?? 1,
+    retries: options.jobRetries ?? 20,
     execute: advance,
   });
   const intake = new Intake(async (intents) => {
@@ -115,31 +123,34 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     const claimed = await claimRun(db, { ...fence, jobId: job.id, leaseSeconds });
     // It has ended, or another worker advances it and will see what this job was sent for.
     if (!claimed) return;
-    if (claimed.startedAt && claimed.state === "running" && claimed.stage === "front") tell(claimed, "running");
-    let run: RunRecord | undefined = claimed;
-    while (run) {
-      if (draining) return putBack(fence, run);
-      const lane = job.lane === "work" ? "work" : "front";
-      if (lane === "front" && job.lane !== "dead" && run.stage === "work" && !run.cancelReason && !run.outcome) {
-        // Long work has slots of its own.
-        await fallAsleep(fence, run, {
-          state: run.state === "waiting-turn" ? "waiting-turn" : "running",
-          wakeInSeconds: 0,
-        });
+    if (claimed.stage === "front" && claimed.state === "running") tell(claimed, "running");
+    try {
+      await advanceClaimed(fence, claimed, job.lane);
+    } catch (error) {
+      if (error instanceof ExecutionLost) {
+        log.warn({ runKey: job.runKey }, "another worker took this run over");
         return;
       }
-      try {
-        if (await advanceOnce(fence, run, lane, job.lane === "dead")) return;
-      } catch (error) {
-        if (error instanceof ExecutionLost) {
-          log.warn({ runKey: job.runKey }, "another worker took this run over");
-          return;
-        }
-        if (error instanceof Draining) return putBack(fence, run);
-        throw error;
-      }
+      if (error instanceof Draining) return putBack(fence);
+      await releaseExecution(db, fence).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async function advanceClaimed(fence: Fence, claimed: RunRecord, from: Lane): Promise<void> {
+    const lane = from === "work" ? "work" : "front";
+    let run: RunRecord | undefined = claimed;
+    while (run) {
+      if (draining) throw new Draining();
+      const ending = run.cancelReason !== null || run.outcome !== null || from === "dead";
+      if (lane === "front" && run.stage === "work" && !ending) {
+        // Long work has slots of its own.
+        const state = run.state === "waiting-turn" ? "waiting-turn" : "running";
+        if (await fallAsleep(fence, run, { state, wakeInSeconds: 0 }, lane)) return;
+      } else if (await advanceOnce(fence, run, lane, from === "dead")) return;
       run = await readHeld(db, fence);
     }
+    throw new ExecutionLost(fence);
   }
 
   /** True when this execution is over; false when there is news and the run is to be told again. */
@@ -151,13 +162,13 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
         : run.cancelReason
           ? cancelled(run.cancelReason)
           : await tellPipeline(fence, run, lane);
-      if ("state" in told) return fallAsleep(fence, run, told);
+      if ("state" in told) return fallAsleep(fence, run, told, lane);
       outcome = (await settleOutcome(db, fence, told)) ?? null;
       if (!outcome) throw new ExecutionLost(fence);
     }
     const settled = outcome;
     const reported = await held(fence, run, lane, (execution) => execution.report(settled));
-    if (reported !== "done") return fallAsleep(fence, run, reported);
+    if (reported !== "done") return fallAsleep(fence, run, reported, lane);
     const granted = await endRun(db, fence, turnLimits);
     if (!granted) throw new ExecutionLost(fence);
     onEvent({ kind: "run", runKey: run.runKey, workKey: run.workKey, pipeline: run.pipeline, state: "ended", outcome });
@@ -211,32 +222,33 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     return { kind: "failed", reason: `The run could not be executed and was given up (run ${run.runKey}).` };
   }
 
-  async function fallAsleep(fence: Fence, run: RunRecord, asleep: Asleep): Promise<boolean> {
-    const stage = asleep.state === "waiting-turn" ? run.stage : (await readHeld(db, fence))?.stage;
-    if (!stage) throw new ExecutionLost(fence);
-    const { slept, granted } = await sleepRun(db, fence, { ...asleep, wakes: run.wakes, stage }, turnLimits);
+  /** False when there is news, and the execution goes on. */
+  async function fallAsleep(fence: Fence, run: RunRecord, asleep: Asleep, lane: "front" | "work"): Promise<boolean> {
+    const wantsTurn = asleep.state === "waiting-turn" && lane === "work";
+    const { wakes, runKey, priority } = run;
+    const { slept, stage, granted } = await sleepRun(db, fence, { ...asleep, wakes, wantsTurn }, turnLimits);
     if (!slept) return false;
-    const { runKey, priority } = run;
     if (asleep.wakeInSeconds !== undefined) {
-      const lane = run.outcome ? "front" : asleep.state === "waiting-turn" ? "work" : stage;
-      await jobs.send([{ runKey, lane, priority, afterSeconds: asleep.wakeInSeconds }]);
+      await jobs.send([{ runKey, lane: run.outcome ? "front" : stage, priority, afterSeconds: asleep.wakeInSeconds }]);
     }
     await wake(granted);
-    if (asleep.state === "running") return true;
-    const goesOn = granted.some((other) => other.runKey === runKey);
-    const place = asleep.state === "waiting-turn" && !goesOn ? await placeOf(db, runKey) : undefined;
-    if (!goesOn) tell(run, asleep.state, place);
+    if (asleep.state === "waiting-decision") tell(run, asleep.state);
+    if (asleep.state === "waiting-turn" && !granted.some((other) => other.runKey === runKey)) {
+      tell(run, asleep.state, await placeOf(db, runKey));
+    }
     return true;
   }
 
   /** For the next process: the run is free and has a job. */
-  async function putBack(fence: Fence, run: RunRecord): Promise<void> {
-    const now = await readHeld(db, fence);
-    if (!now) return;
-    const { wakes, stage, priority, runKey } = now;
-    const { slept } = await sleepRun(db, fence, { state: "running", wakes, stage, wakeInSeconds: 0 }, turnLimits);
-    // Signalled in this very moment: the sweep of the next process finds it, and its lease expires by itself.
-    if (slept) await jobs.send([{ runKey, lane: run.outcome ? "front" : stage, priority }]);
+  async function putBack(fence: Fence): Promise<void> {
+    let run = await readHeld(db, fence);
+    while (run) {
+      const { wakes, priority, runKey, outcome } = run;
+      const sleep = { state: "running" as const, wakes, wantsTurn: false, wakeInSeconds: 0 };
+      const { slept, stage } = await sleepRun(db, fence, sleep, turnLimits);
+      if (slept) return jobs.send([{ runKey, lane: outcome ? "front" : stage, priority }]);
+      run = await readHeld(db, fence);
+    }
   }
 
   async function wake(granted: readonly Granted[]): Promise<void> {
@@ -282,8 +294,12 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
 
   /** Sends again what was lost: jobs of runs that nobody advances, and wake-ups of runs that may take their turn. */
   async function sweep(): Promise<void> {
-    const queued = await jobs.queuedRunKeys();
-    const lost: AdvanceJob[] = (await idleRuns(db)).map(({ stage, ...run }) => ({ ...run, lane: stage }));
+    const queued = await jobs.queuedRunKeys({ retries: true });
+    const lost: AdvanceJob[] = (await idleRuns(db)).map(({ runKey, priority, stage, ending }) => ({
+      runKey,
+      priority,
+      lane: ending ? "front" : stage,
+    }));
     const granted = await grantableEverywhere(db, turnLimits);
     await jobs.send(lost.filter(({ runKey }) => !queued.has(runKey)));
     await wake(granted.filter(({ runKey }) => !queued.has(runKey)));
@@ -354,7 +370,12 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
 
     idle: async () => {
       for (;;) {
-        if (jobs.activeCount === 0 && (await jobs.queuedRunKeys()).size === 0 && jobs.activeCount === 0) return;
+        if (
+          jobs.activeCount === 0 &&
+          (await jobs.queuedRunKeys({ retries: false })).size === 0 &&
+          jobs.activeCount === 0
+        )
+          return;
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     },
