@@ -6,12 +6,13 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/sandbox/create-sandbox.ts";
 import type { Command, Sandbox, Tree } from "../../src/sandbox/sandbox.ts";
 import { bubblewrapMissing } from "./available.ts";
-import { skips } from "./sandbox.testsuite.ts";
+import { processesWith, skips } from "./sandbox.testsuite.ts";
 import { LIMITS, makeTree } from "./trees.ts";
 
 const missing = bubblewrapMissing();
@@ -186,6 +187,20 @@ for name, number in calls[platform.machine()].items():
     expect(tool.uid).toBe(process.getuid?.());
     if (isRoot) expect(tool.mode & 0o4000).toBe(0);
     expect(await readFile(join(at.directory, "private/a"), "utf8")).toBe("a\n");
+  });
+
+  test("run ends with the worker that started it, even one that is killed", async () => {
+    const mark = `${5_000_000 + Math.floor(Math.random() * 1_000_000)}`;
+    const script = join(dirname(fileURLToPath(import.meta.url)), "dying-worker.ts");
+    const worker = spawn(process.execPath, [script, root, `(setsid sleep ${mark} &) ; sleep ${mark}`], {
+      stdio: "ignore",
+    });
+    while ((await processesWith(mark)).filter((line) => line.startsWith("sleep")).length < 2) await sleep(20);
+    worker.kill("SIGKILL");
+    await once(worker, "exit");
+    const until = performance.now() + 2_000;
+    while ((await processesWith(mark)).length > 0 && performance.now() < until) await sleep(20);
+    expect(await processesWith(mark)).toEqual([]);
   });
 
   test("run leaves nothing of its own in the tree or the data directory", async () => {

@@ -379,7 +379,7 @@ export function sandboxSuite(contender: Contender): void {
 }
 
 /** Command lines of living processes of the machine that contain the text. */
-async function processesWith(text: string): Promise<string[]> {
+export async function processesWith(text: string): Promise<string[]> {
   const pids = (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid);
   const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
   return lines.filter((line) => line.includes(text));
