@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { ProbotOctokit } from "probot";
+import { type ApplicationFunction, createNodeMiddleware, createProbot, ProbotOctokit } from "probot";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { gitEnvironment } from "./local-github/git.ts";
 import { type LocalGitHub, type LocalGitHubOptions, startLocalGitHub } from "./local-github/index.ts";
@@ -235,6 +235,25 @@ describe("who may", () => {
     expect(await refusal(narrow.rest.issues.listForRepo(REPO))).toBe("401 Bad credentials");
   });
 
+  test("a client whose clock is behind learns the time from the answers", async () => {
+    now = new Date(Date.now() + 2 * 60 * 60 * 1000);
+    expect((await appClient().rest.apps.getAuthenticated()).data?.slug).toBe("builder");
+  });
+
+  test("a person of another account reads a public repository and does not write to it", async () => {
+    gh.createUser("mallory");
+    const { rest } = client(gh.tokenOf("mallory"));
+    const issue = await rest.issues.create({ ...REPO, title: "Hello" });
+    expect(issue.data.author_association).toBe("NONE");
+    const target = { ...REPO, issue_number: issue.data.number };
+    expect(await refusal(rest.issues.addLabels({ ...target, labels: ["build"] }))).toMatch(/^403/);
+    gh.setRole("acme/shop", "mallory", "triage");
+    expect((await rest.issues.addLabels({ ...target, labels: ["build"] })).status).toBe(200);
+    expect((await fetch(`${gh.url}/repos/acme/shop/issues`, { method: "POST", body: '{"title":"x"}' })).status).toBe(
+      401,
+    );
+  });
+
   test("a token cannot be wider than the installation", async () => {
     const app = appClient();
     const wide = { installation_id: installation.id, permissions: { administration: "write" as const } };
@@ -439,6 +458,36 @@ describe("refs and pull requests by REST", () => {
     });
     await rest.git.getTag({ ...REPO, tag_sha: tag.data.sha });
     await rest.git.getBlob({ ...REPO, file_sha: blob.data.sha });
+  });
+
+  test("of two callers at the same time one creates and one is refused", async () => {
+    const { rest } = client();
+    const sha = await gh.as("alice").push("acme/shop", { branch: "a", message: "A", files: { "a.txt": "a\n" } });
+    const ref = { ...REPO, ref: "refs/heads/work", sha };
+    const refs = await Promise.allSettled([rest.git.createRef(ref), rest.git.createRef(ref)]);
+    expect(refs.map((each) => each.status).sort()).toEqual(["fulfilled", "rejected"]);
+    const pull = { ...REPO, title: "Work", head: "work", base: "main" };
+    const pulls = await Promise.allSettled([rest.pulls.create(pull), rest.pulls.create(pull)]);
+    expect(pulls.map((each) => each.status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(gh.repository("acme/shop").pulls).toHaveLength(1);
+  });
+
+  test("a pull request from a fork follows the fork's branch", async () => {
+    gh.createUser("dave");
+    await gh.createRepository({ owner: "dave", name: "shop", forkOf: "acme/shop" });
+    await gh.as("dave").push("dave/shop", { branch: "idea", message: "Idea", files: { "idea.txt": "1\n" } });
+    const opened = await client(gh.tokenOf("dave")).rest.pulls.create({
+      ...REPO,
+      title: "Idea",
+      head: "dave:idea",
+      base: "main",
+    });
+    expect(opened.data.head.repo?.full_name).toBe("dave/shop");
+    const sha = await gh
+      .as("dave")
+      .push("dave/shop", { branch: "idea", message: "More", files: { "idea.txt": "2\n" } });
+    expect(gh.repository("acme/shop").pull(opened.data.number).headSha).toBe(sha);
+    expect(await gh.repository("acme/shop").git("rev-parse", `refs/pull/${opened.data.number}/head`)).toBe(sha);
   });
 
   test("a file is written only over the version that the caller knows", async () => {
@@ -666,6 +715,30 @@ describe("webhooks", () => {
   });
 });
 
+describe("Probot", () => {
+  test("an App gets an event, mints its token and comments", async () => {
+    const probot = createProbot({
+      overrides: { appId: 77, privateKey: PEM, secret: SECRET, baseUrl: gh.url, logLevel: "fatal" },
+    });
+    const app: ApplicationFunction = (robot) => {
+      robot.on("issues.opened", async (context) => {
+        await context.octokit.rest.issues.createComment(context.issue({ body: "seen" }));
+      });
+    };
+    const server = createServer(await createNodeMiddleware(app, { probot, webhooksPath: "/hook" }));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    gh.setWebhookUrl(`http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`);
+    gh.as("carol").openIssue("acme/shop", { title: "A" });
+    await gh.settled();
+    server.closeAllConnections();
+    server.close();
+    expect(gh.deliveries.at(-2)).toMatchObject({ event: "issues", status: "delivered", answerStatus: 200 });
+    expect(gh.repository("acme/shop").comments.map((each) => `${each.author.login}: ${each.body}`)).toEqual([
+      "builder[bot]: seen",
+    ]);
+  });
+});
+
 describe("faults", () => {
   test("before: nothing happened; after: it happened and the answer is an error", async () => {
     const { rest } = client();
@@ -701,6 +774,18 @@ describe("faults", () => {
     gh.faults.add({ path: /git-receive-pack$/, method: "POST", status: 500, when: "after", times: 1 });
     await expect(push("work")).rejects.toThrow(/500/);
     expect((await gh.repository("acme/shop").branches()).work).toBe(sha);
+  });
+
+  test("somebody acts between two requests", async () => {
+    const issue = gh.as("carol").openIssue("acme/shop", { title: "A", body: "before" });
+    const stop = gh.onRequest(({ index }) => {
+      if (index === 2) gh.as("carol").editIssue("acme/shop", issue.number, { body: "after" });
+    });
+    const { rest } = client();
+    const target = { ...REPO, issue_number: issue.number };
+    const bodies = [(await rest.issues.get(target)).data.body, (await rest.issues.get(target)).data.body];
+    stop();
+    expect(bodies).toEqual(["before", "after"]);
   });
 
   test("a share of requests fails, repeatably by seed", async () => {
@@ -807,6 +892,19 @@ describe("GraphQL", () => {
     expect(await graphql(resolve, { id: thread?.id })).toEqual({
       resolveReviewThread: { thread: { isResolved: true } },
     });
+  });
+
+  test("everything is also below the paths of an Enterprise Server", async () => {
+    const { rest, graphql } = client(undefined, `${gh.url}/api/v3`);
+    expect((await rest.repos.get(REPO)).data.full_name).toBe("acme/shop");
+    expect(await graphql("{ viewer { login } }")).toEqual({ viewer: { login: "builder[bot]" } });
+    expect(gh.requests.at(-1)?.path).toBe("/api/graphql");
+  });
+
+  test("a field that the schema has and the stand-in has not is a violation, not a null", async () => {
+    const ask = '{ repository(owner: "acme", name: "shop") { stargazerCount } }';
+    await expect(client().graphql(ask)).rejects.toThrow(/stargazerCount is not known here/);
+    expect(gh.forgiveViolations()).toMatchObject([{ kind: "graphql", where: "Repository.stargazerCount" }]);
   });
 
   test("createCommitOnBranch is compare-and-set on the head", async () => {

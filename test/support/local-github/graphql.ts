@@ -128,7 +128,8 @@ export class GraphQlError extends Error {
 type Resolver = (args: Record<string, unknown>, context: Context) => unknown;
 
 const QUERIES: Record<string, Resolver> = {
-  viewer: (_args, { world, actor }) => node(world, "User", actor.user),
+  // Only here a bot has the suffix of its REST login.
+  viewer: (_args, { world, actor }) => ({ ...node(world, "User", actor.user), login: actor.user.login }),
   node: (args, context) => {
     const found = context.world.nodes.get(String(args.id));
     const repository = found ? repositoryOf(found.value) : undefined;

@@ -9,7 +9,7 @@ import { OpenApi } from "./openapi.ts";
 import { Person } from "./people.ts";
 import { ROUTES } from "./routes/index.ts";
 import { installationJson, noReplyAddress } from "./serialise.ts";
-import { listen, type RequestRecord, type Violation } from "./server.ts";
+import { listen, type RequestObserver, type RequestRecord, type Violation } from "./server.ts";
 import type {
   App,
   Comment,
@@ -114,6 +114,7 @@ export class LocalGitHub {
   readonly world: World;
   private readonly server: Server;
   private readonly judge: Judge;
+  private readonly observers: Set<RequestObserver>;
 
   constructor(parts: {
     world: World;
@@ -122,6 +123,7 @@ export class LocalGitHub {
     faults: Faults;
     requests: RequestRecord[];
     judge: Judge;
+    observers: Set<RequestObserver>;
   }) {
     this.world = parts.world;
     this.server = parts.server;
@@ -129,6 +131,7 @@ export class LocalGitHub {
     this.faults = parts.faults;
     this.requests = parts.requests;
     this.judge = parts.judge;
+    this.observers = parts.observers;
     this.url = parts.world.url;
     this.gitUrl = parts.world.url;
   }
@@ -157,6 +160,12 @@ export class LocalGitHub {
 
   setWebhookUrl(url: string | undefined): void {
     this.app.webhookUrl = url;
+  }
+
+  /** Calls back before each request is handled, e.g. to let somebody edit an issue at the n-th call. Returns the way to stop. */
+  onRequest(observer: RequestObserver): () => void {
+    this.observers.add(observer);
+    return () => this.observers.delete(observer);
   }
 
   redeliver(id: string): Promise<Delivery> {
@@ -349,6 +358,7 @@ export async function startLocalGitHub(options: LocalGitHubOptions): Promise<Loc
   const judge = new Judge();
   const requests: RequestRecord[] = [];
   const faults = new Faults();
+  const observers = new Set<RequestObserver>();
   const validateAnswers = options.validateAnswers ?? true;
   world.webhooks = new Webhooks(world, (event, action, payload) => {
     if (!validateAnswers) return;
@@ -357,11 +367,23 @@ export async function startLocalGitHub(options: LocalGitHubOptions): Promise<Loc
   const violations = judge.known;
   const judgeLater = judge.later.bind(judge);
   const graphql = new GraphQl(world, (where, problems) => violations.push({ kind: "graphql", where, problems }));
-  const parts = { world, routes: ROUTES, openApi, graphql, faults, requests, violations, validateAnswers, judgeLater };
+  const parts = {
+    world,
+    routes: ROUTES,
+    openApi,
+    graphql,
+    faults,
+    requests,
+    violations,
+    validateAnswers,
+    judgeLater,
+    observers,
+    arrived: { count: 0 },
+  };
   const { server, port } = await listen(parts, options.port ?? 0);
   world.url = `http://127.0.0.1:${port}`;
   const app = world.createApp(options.app);
-  return new LocalGitHub({ world, server, app, faults, requests, judge });
+  return new LocalGitHub({ world, server, app, faults, requests, judge, observers });
 }
 
 function brief(repository: Repository) {

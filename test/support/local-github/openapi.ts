@@ -188,7 +188,8 @@ const COMPONENTS = "#/components/schemas/";
 
 function newAjv(coerceTypes: boolean): Ajv {
   const ajv = new Ajv({ strict: false, validateSchema: false, logger: false, allErrors: false, coerceTypes });
-  addFormats.default(ajv);
+  // The short patterns tell a URI or a time from anything else, and cost a fraction of the exact ones.
+  addFormats.default(ajv, { mode: "fast" });
   // A bot's address, `1+name[bot]@users.noreply.github.com`, is not one by the letter of the RFC.
   ajv.addFormat("email", /^[^\s@]+@[^\s@]+$/);
   return ajv;

@@ -34,6 +34,9 @@ export interface RequestRecord {
   route: string | undefined;
 }
 
+/** `index` counts from 1, over REST, GraphQL and git. */
+export type RequestObserver = (request: { index: number; method: string; path: string }) => void | Promise<void>;
+
 /** Something that would not happen on the real GitHub, or that GitHub would refuse as malformed. */
 export interface Violation {
   kind: "request" | "answer" | "webhook" | "unknown-route" | "graphql" | "crash";
@@ -50,6 +53,9 @@ export interface ServerParts {
   requests: RequestRecord[];
   violations: Violation[];
   validateAnswers: boolean;
+  /** Called before each request is handled, in order; the request waits for it. */
+  observers: Set<RequestObserver>;
+  arrived: { count: number };
   /** Judges an answer when somebody asks for violations, so that compiling schemas slows no request. */
   judgeLater(kind: Violation["kind"], where: string, check: () => string[]): void;
 }
@@ -75,10 +81,15 @@ export async function listen(parts: ServerParts, port: number): Promise<{ server
 
 async function serve(parts: ServerParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const started = performance.now();
+  // Clients work out by this header how far their clock is from GitHub's.
+  response.setHeader("date", parts.world.now().toUTCString());
   const url = new URL(request.url ?? "/", parts.world.url);
   const path = url.pathname.replace(/^\/api\/v3(?=\/|$)/, "") || "/";
   // HEAD is GET without the body.
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET");
+  parts.arrived.count += 1;
+  const { count: index } = parts.arrived;
+  for (const observe of parts.observers) await observe({ index, method, path });
   const rules = parts.faults.meet(method, path);
   for (const rule of rules) if (rule.latencyMs) await sleep(rule.latencyMs);
   const before = rules.find((rule) => (rule.when ?? "before") === "before" && isFatal(rule));
