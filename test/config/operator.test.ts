@@ -1,0 +1,51 @@
+import { generateKeyPairSync } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { ConfigurationError, readOperatorConfig } from "../../src/config/operator.ts";
+
+const privateKey = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } }).privateKey;
+const enough = { APP_ID: "1", PRIVATE_KEY: privateKey, WEBHOOK_SECRET: "long enough", ANTHROPIC_API_KEY: "key" };
+
+function problemsOf(environment: Record<string, string>): string {
+  try {
+    readOperatorConfig(environment);
+    return "";
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return (error as Error).message;
+  }
+}
+
+describe("readOperatorConfig", () => {
+  test("readOperatorConfig names every missing credential and where to get it", () => {
+    const message = problemsOf({});
+    for (const name of ["APP_ID is not set", "PRIVATE_KEY is not set", "WEBHOOK_SECRET is not set", "ANTHROPIC_API_KEY is not set"]) expect(message).toContain(name);
+    expect(message).toContain("settings page");
+    expect(message).toContain("npm run setup");
+  });
+
+  test("readOperatorConfig counts an empty variable as not set", () => {
+    expect(problemsOf({ ...enough, APP_ID: "" })).toContain("APP_ID is not set");
+  });
+
+  test("readOperatorConfig needs no Anthropic key for Bedrock and Vertex", () => {
+    const { ANTHROPIC_API_KEY: _, ...without } = enough;
+    expect(readOperatorConfig({ ...without, MILLWRIGHT_PROVIDER: "bedrock" }).model.provider).toBe("bedrock");
+  });
+
+  test("readOperatorConfig takes the private key with escaped line breaks and in base64", () => {
+    expect(readOperatorConfig({ ...enough, PRIVATE_KEY: privateKey.replaceAll("\n", "\\n") }).app.privateKey).toBe(privateKey);
+    expect(readOperatorConfig({ ...enough, PRIVATE_KEY: Buffer.from(privateKey).toString("base64") }).app.privateKey).toBe(privateKey);
+    expect(problemsOf({ ...enough, PRIVATE_KEY: "nonsense" })).toContain("neither PEM nor base64");
+  });
+
+  test("readOperatorConfig derives the addresses of GitHub Enterprise Server, and takes any other", () => {
+    expect(readOperatorConfig(enough).github).toEqual({ apiUrl: "https://api.github.com", gitUrl: "https://github.com" });
+    expect(readOperatorConfig({ ...enough, GHE_HOST: "git.example.com" }).github).toEqual({ apiUrl: "https://git.example.com/api/v3", gitUrl: "https://git.example.com" });
+    expect(readOperatorConfig({ ...enough, GITHUB_API_URL: "http://127.0.0.1:1/api/", GITHUB_SERVER_URL: "http://127.0.0.1:1" }).github.apiUrl).toBe("http://127.0.0.1:1/api");
+  });
+
+  test("readOperatorConfig refuses a wrong value with its variable, rule and meaning", () => {
+    expect(problemsOf({ ...enough, PORT: "http" })).toMatch(/PORT: .*number.* Port of the webhook server/);
+    expect(problemsOf({ ...enough, WEBHOOK_SECRET: "short" })).toMatch(/WEBHOOK_SECRET: .*8/);
+  });
+});
