@@ -12,7 +12,7 @@ import { gitEnvironment } from "./local-github/git.ts";
 import { type LocalGitHub, type LocalGitHubOptions, startLocalGitHub } from "./local-github/index.ts";
 import { OpenApi } from "./local-github/openapi.ts";
 import { ROUTES } from "./local-github/routes/index.ts";
-import type { Installation } from "./local-github/types.ts";
+import type { Installation, ReviewComment, Thread } from "./local-github/types.ts";
 
 const run = promisify(execFile);
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -53,6 +53,43 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
   expect(gh.violations).toEqual([]);
 });
+
+const EVENTS = [
+  "check_run.completed",
+  "check_run.created",
+  "create",
+  "delete",
+  "installation.created",
+  "installation.deleted",
+  "installation.suspend",
+  "installation.unsuspend",
+  "installation_repositories.added",
+  "installation_repositories.removed",
+  "issue_comment.created",
+  "issue_comment.deleted",
+  "issues.assigned",
+  "issues.closed",
+  "issues.edited",
+  "issues.labeled",
+  "issues.locked",
+  "issues.opened",
+  "issues.reopened",
+  "issues.unlabeled",
+  "pull_request.closed",
+  "pull_request.converted_to_draft",
+  "pull_request.edited",
+  "pull_request.labeled",
+  "pull_request.opened",
+  "pull_request.ready_for_review",
+  "pull_request.reopened",
+  "pull_request.review_requested",
+  "pull_request.unlabeled",
+  "pull_request_review.submitted",
+  "pull_request_review_comment.created",
+  "pull_request_review_comment.edited",
+  "pull_request_review_thread.resolved",
+  "push",
+];
 
 type Octokit = InstanceType<typeof ProbotOctokit>;
 
@@ -700,6 +737,51 @@ describe("webhooks", () => {
     expect(first).toMatch(/2/);
     expect(await outcome(7)).toBe(first);
     expect(await outcome(8)).not.toBe(first);
+  });
+
+  test("everything that people do sends the events that GitHub describes", async () => {
+    await gh.createRepository({ owner: "acme", name: "second", files: { a: "a" } });
+    gh.uninstall(installation, "acme");
+    const some = gh.install({ owner: "acme", repositories: ["shop"] });
+    gh.addRepository(some, "acme/second");
+    gh.removeRepository(some, "acme/second");
+    gh.suspend(some);
+    gh.suspend(some, false);
+    const [alice, app] = [gh.as("alice"), gh.asApp(gh.app)];
+    const { number } = alice.openIssue("acme/shop", { title: "A", assignees: ["bob"] });
+    alice.editIssue("acme/shop", number, { title: "B", body: "b" });
+    alice.label("acme/shop", number, "x");
+    alice.unlabel("acme/shop", number, "x");
+    alice.closeIssue("acme/shop", number, "not_planned");
+    alice.reopenIssue("acme/shop", number);
+    alice.lock("acme/shop", number, "spam");
+    alice.deleteComment(app.comment("acme/shop", number, "c"));
+    const sha = await alice.push("acme/shop", { branch: "work", message: "W", files: { "README.md": "# W\n" } });
+    const pull = (await app.openPullRequest("acme/shop", { title: "W", head: "work", draft: true })).issue.number;
+    app.markReady("acme/shop", pull);
+    app.convertToDraft("acme/shop", pull);
+    app.markReady("acme/shop", pull);
+    await app.editPullRequestBody("acme/shop", pull, "body");
+    app.label("acme/shop", pull, "y");
+    app.unlabel("acme/shop", pull, "y");
+    app.requestReview("acme/shop", pull, "alice");
+    alice.comment("acme/shop", pull, "on a pull request");
+    await alice.review("acme/shop", pull, { event: "COMMENT", comments: [{ path: "README.md", line: 1, body: "?" }] });
+    await alice.review("acme/shop", pull, { event: "APPROVE" });
+    const [thread] = gh.repository("acme/shop").pull(pull).threads;
+    alice.editReviewComment(app.reply(thread?.comments[0] as ReviewComment, "!"), "!!");
+    alice.resolve(thread as Thread);
+    app.checkRun("acme/shop", { name: "build", headSha: sha });
+    app.checkRun("acme/shop", { name: "test", headSha: sha, conclusion: "failure", summary: "1 failed" });
+    app.closePullRequest("acme/shop", pull);
+    await app.reopenPullRequest("acme/shop", pull);
+    await alice.merge("acme/shop", pull);
+    await alice.deleteBranch("acme/shop", "work");
+    await gh.settled();
+    expect(gh.violations).toEqual([]);
+    const seen = new Set(gh.deliveries.map((each) => [each.event, each.action].filter(Boolean).join(".")));
+    expect([...seen].sort()).toEqual(EVENTS);
+    expect(gh.deliveries.every((each) => each.status === "delivered" || each.number === 1)).toBe(true);
   });
 
   test("an App that did not subscribe gets nothing, and a narrowed installation only its own", async () => {
