@@ -6,7 +6,7 @@ import { certificateVariables, commandEnvironment } from "./command-environment.
 import { allowedDestinations, type HostRules } from "./hosts.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import { giveTo, makeReadable } from "./ownership.ts";
-import { PROXY_PORT, type RegistryProxy } from "./registry-proxy.ts";
+import { PROXY_PORT, proxyVariables, type RegistryProxy } from "./registry-proxy.ts";
 import type { InsidePaths, Tree } from "./sandbox.ts";
 import { systemCallFilter } from "./seccomp.ts";
 import type { Slot } from "./slots.ts";
@@ -77,7 +77,7 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
     const session = hosts.length > 0 ? await openProxy(hosts) : undefined;
     const env = commandEnvironment(inside, options.toolchain, {
       readOnlyHome: at.environment?.readOnly ?? false,
-      extra: { ...(session && { ...certificateVariables(), ...session.variables }), ...command.env },
+      extra: { ...(session && { ...certificateVariables(), ...proxyVariables() }), ...command.env },
     });
     const shell = limitedShell(command.run, {
       limits,
@@ -92,7 +92,7 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
     ];
     const words = [
       ...(await mounts(at, slot)),
-      ...(session ? ["--bind", session.socket, PROXY_SOCKET, ...readOnly(session.readPaths)] : []),
+      ...(session ? ["--bind", session.socket, PROXY_SOCKET] : []),
       ...["--remount-ro", "/", "--chdir", join(inside.tree, command.directory ?? ".")],
     ];
     const release = async () => {

@@ -11,12 +11,8 @@ const START_SECONDS = 20;
 
 /** One command's way out: only to the destinations that it was opened with. */
 export interface ProxySession {
-  /** Unix socket of the proxy on the host. */
+  /** Unix socket of this session on the host: a proxy that asks for no password. */
   socket: string;
-  /** Settings by which package managers find the proxy; they hold a password that is only good for this session. */
-  variables: Record<string, string>;
-  /** Files that the variables name. */
-  readPaths: string[];
   close(): void;
 }
 
@@ -27,8 +23,8 @@ export interface RegistryProxy {
 }
 
 const Answer = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("ready"), socket: z.string() }),
-  z.object({ kind: z.literal("opened"), id: z.string(), url: z.string(), javaAgent: z.string().optional() }),
+  z.object({ kind: z.literal("ready") }),
+  z.object({ kind: z.literal("opened"), id: z.string(), socket: z.string() }),
   z.object({ kind: z.literal("failed"), id: z.string().optional(), message: z.string() }),
 ]);
 type Answer = z.infer<typeof Answer>;
@@ -51,12 +47,7 @@ export function createRegistryProxy(): RegistryProxy {
       const id = `${nextId++}`;
       const opened = await proxy.ask({ kind: "open", id, destinations: [...destinations] }, id);
       if (opened.kind !== "opened") throw new Error(`Cannot open the registry proxy: unexpected answer ${opened.kind}`);
-      return {
-        socket: proxy.socket,
-        variables: proxyVariables(opened.url, opened.javaAgent),
-        readPaths: opened.javaAgent ? [opened.javaAgent] : [],
-        close: () => proxy.tell({ kind: "close", id }),
-      };
+      return { socket: opened.socket, close: () => proxy.tell({ kind: "close", id }) };
     },
     async close() {
       const proxy = await running?.catch(() => undefined);
@@ -85,7 +76,6 @@ export function createRegistryProxy(): RegistryProxy {
       child.channel?.unref();
       (child.stderr as unknown as { unref?(): void } | null)?.unref?.();
       return {
-        socket: ready.socket,
         tell: (request) => {
           if (child.connected) child.send(request);
         },
@@ -112,7 +102,6 @@ export function createRegistryProxy(): RegistryProxy {
 }
 
 interface Running {
-  socket: string;
   tell(request: Request): void;
   ask(request: Request, id: string): Promise<Answer>;
   stop(): Promise<void>;
@@ -153,8 +142,11 @@ function answer(child: ChildProcess, isMine: (message: Answer) => boolean): Prom
   });
 }
 
-function proxyVariables(url: string, javaAgent: string | undefined): Record<string, string> {
+/** Settings by which package managers find the relay to the proxy inside the sandbox. */
+export function proxyVariables(): Record<string, string> {
+  const url = `http://127.0.0.1:${PROXY_PORT}`;
   const here = "localhost,127.0.0.1,::1";
+  const java = ["http", "https"].map((kind) => `-D${kind}.proxyHost=127.0.0.1 -D${kind}.proxyPort=${PROXY_PORT}`);
   return {
     HTTP_PROXY: url,
     HTTPS_PROXY: url,
@@ -163,6 +155,6 @@ function proxyVariables(url: string, javaAgent: string | undefined): Record<stri
     NO_PROXY: here,
     no_proxy: here,
     NODE_USE_ENV_PROXY: "1", // Node's own fetch: https://nodejs.org/api/cli.html#node_use_env_proxy1
-    ...(javaAgent && { JAVA_TOOL_OPTIONS: `-javaagent:${javaAgent}` }),
+    JAVA_TOOL_OPTIONS: java.join(" "),
   };
 }

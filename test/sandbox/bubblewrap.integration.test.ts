@@ -91,15 +91,31 @@ describe.skipIf(skips(missing))(`bubblewrap${missing ? ` (needs ${missing})` : "
       expect(both[1].stdout).toBe("");
     });
 
-    test("run takes back what a command was allowed when it ends", async () => {
-      const first = await run(`echo "$HTTP_PROXY"`, { network: { hosts: [address] } });
-      const again = await run(
-        `curl -sS --max-time 5 --noproxy "" -w "%{http_code}" -x "${first.stdout.trim()}" http://${address}/`,
-        {
-          network: { hosts: ["registry.example.org"] },
-        },
-      );
-      expect(again.stdout).toMatch(/403$/);
+    test("run keeps the allow-lists of commands apart", async () => {
+      const second = await makeTree(root, "apart");
+      const hosts = ["registry.example.org"];
+      const both = await Promise.all([
+        run(`sleep 1; ${get(`http://${address}/`)}`, { network: { hosts: [address] } }),
+        run(`sleep 0.5; ${get(`http://${address}/`)}`, { network: { hosts } }, second),
+      ]);
+      expect(both[0].stdout).toMatch(/200$/);
+      expect(both[1].stdout).toMatch(/403$/);
+      expect((await run(get(`http://${address}/`), { network: { hosts } })).stdout).toMatch(/403$/);
+    });
+
+    test("run tunnels for clients that use CONNECT, and refuses tunnels elsewhere", async () => {
+      const tunnel = (to: string) =>
+        run(`curl -sS --max-time 10 --noproxy "" --proxytunnel http://${to}/is-odd`, { network: { hosts: [address] } });
+      expect(await tunnel(address)).toMatchObject({ kind: "ok", stdout: "package at /is-odd\n" });
+      const refused = await tunnel("127.0.0.1:9");
+      expect(refused).toMatchObject({ kind: "failed", stdout: "" });
+      expect(refused.stderr).toContain("403");
+    });
+
+    test("run passes no password of the proxy into the sandbox", async () => {
+      const result = await run("env; cat /proc/*/cmdline | tr '\\0' ' '", { network: { hosts: [address] } });
+      expect(result.stdout).toContain("HTTPS_PROXY=http://127.0.0.1:3128\n");
+      expect(result.stdout).not.toMatch(/srt\.|@localhost|@127/);
     });
 
     test("run refuses addresses, local names and malformed hosts", async () => {
