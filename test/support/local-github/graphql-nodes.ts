@@ -46,7 +46,7 @@ const VIEWS: Record<string, (world: World, value: any) => Node> = {
 };
 
 /** A connection in GitHub's form: first/last/after/before, edges, nodes, totalCount and pageInfo. */
-export function connection<T>(type: string, items: T[], view: (item: T) => unknown): Field {
+function connection<T>(type: string, items: T[], view: (item: T) => unknown): Field {
   return (args) => {
     const { first, last, after, before } = args as { first?: number; last?: number; after?: string; before?: string };
     const from = after ? Number(Buffer.from(after, "base64").toString()) + 1 : 0;

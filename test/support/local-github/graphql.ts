@@ -117,7 +117,7 @@ function publishedSchema(): Promise<GraphQLSchema> {
   return reading;
 }
 
-export class GraphQlError extends Error {
+class GraphQlError extends Error {
   readonly type: string;
   constructor(type: string, message: string) {
     super(message);

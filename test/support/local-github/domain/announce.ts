@@ -42,7 +42,7 @@ function webhookPull(pull: Record<string, unknown>): Record<string, unknown> {
   };
 }
 
-export async function mergeBase(pull: Pull): Promise<string> {
+async function mergeBase(pull: Pull): Promise<string> {
   const { gitDir } = pull.issue.repository;
   return (await tryGit(gitDir, ["merge-base", pull.baseSha, pull.headSha])) ?? pull.baseSha;
 }

@@ -311,7 +311,7 @@ export function touch(world: World, issue: Issue): void {
 }
 
 /** Announces a change of an issue, or of a pull request under its own event name. */
-export function emitIssue(
+function emitIssue(
   world: World,
   issue: Issue,
   action: string,

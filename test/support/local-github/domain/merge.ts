@@ -71,7 +71,7 @@ async function isAncestor(repository: Repository, ancestor: string, descendant: 
 const CLOSING = /\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+(?:([\w.-]+\/[\w.-]+))?#(\d+)\b/gi;
 
 /** Numbers of the issues of this repository that a text says it closes. */
-export function closingNumbers(repository: Repository, text: string): number[] {
+function closingNumbers(repository: Repository, text: string): number[] {
   return [...text.matchAll(CLOSING)]
     .filter(([, name]) => !name || name.toLowerCase() === fullNameOf(repository).toLowerCase())
     .map(([, , number]) => Number(number));
