@@ -232,17 +232,20 @@ for name, number in calls[platform.machine()].items():
       const home = await mkdtemp(join(tmpdir(), "unprivileged-"));
       await chown(home, 4321, 4321);
       const script = join(dirname(fileURLToPath(import.meta.url)), "unprivileged-worker.ts");
-      const child = isRoot
-        ? spawn("setpriv", ["--reuid", "4321", "--regid", "4321", "--clear-groups", process.execPath, script, home], {
-            env: { PATH: "/usr/bin:/bin" },
-          })
-        : spawn(process.execPath, [script, home], { env: { PATH: "/usr/bin:/bin" } });
+      const worker = [process.execPath, script, home];
+      const asOther = ["setpriv", "--reuid", "4321", "--regid", "4321", "--clear-groups", ...worker];
+      const [file = "", ...args] = isRoot ? asOther : worker;
+      // The worker has descriptors of its own that it was started with: 3 to 6.
+      const child = spawn(file, args, {
+        env: { PATH: "/usr/bin:/bin" },
+        stdio: ["ignore", "pipe", "pipe", "ignore", "ignore", "ignore", "ignore"],
+      });
       let output = "";
-      child.stdout.on("data", (chunk) => (output += chunk));
-      child.stderr.on("data", (chunk) => (output += chunk));
+      child.stdout?.on("data", (chunk) => (output += chunk));
+      child.stderr?.on("data", (chunk) => (output += chunk));
       await once(child, "close");
       await rm(home, { recursive: true, force: true });
-      expect(JSON.parse(output)).toEqual({ failed: [], passed: true, stdout: "1000\n", mine: true });
+      expect(JSON.parse(output)).toEqual({ failed: [], passed: true, stdout: "1000\n0 1 2 3\n", mine: true });
     },
   );
 });

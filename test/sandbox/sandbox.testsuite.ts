@@ -347,6 +347,7 @@ export function sandboxSuite(contender: Contender): void {
         expect(result.stdout).toContain("Seccomp:\t2");
         expect(result.stdout).not.toContain("mounted");
         expect(result.stdout.trim().split("\n").at(-1)).not.toBe("0");
+        expect(result.stdout).toContain("CapBnd:\t0000000000000000");
         // podman's own filter allows user namespaces, docker's does not.
         if (name !== "bubblewrap") return;
         expect((await run("unshare --user --map-root-user id -u")).kind).toBe("failed");

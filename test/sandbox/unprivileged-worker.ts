@@ -13,7 +13,11 @@ const sandbox = await createSandbox({
   log: { info: () => {}, warn: () => {} },
 });
 const { checks, passed } = await sandbox.selfTest();
-const { stdout } = await sandbox.run({ run: "id -u; touch made", network: "none" }, at, LIMITS);
+const { stdout } = await sandbox.run(
+  { run: "id -u; touch made; cd /proc/self/fd && echo *", network: "none" },
+  at,
+  LIMITS,
+);
 const mine = (await stat(join(at.directory, "made"))).uid === process.getuid?.();
 await sandbox.close();
 console.log(JSON.stringify({ failed: checks.filter((check) => !check.passed), passed, stdout, mine }));
