@@ -24,7 +24,11 @@ const config: readonly (readonly [key: string, value: string])[] = [
   ["filter.lfs.required", "false"],
   ["gc.auto", "0"],
   ["maintenance.auto", "false"],
+  // Only calls that name a server allow HTTP again; no tree, submodule or remote can open another transport.
+  ["protocol.allow", "never"],
   ["protocol.ext.allow", "never"],
+  // Trees belong to the user of a sandbox slot at times; the git dir is ours and always named outright.
+  ["safe.directory", "*"],
   ["commit.gpgSign", "false"],
   ["advice.detachedHead", "false"],
   ["init.defaultBranch", "main"],
@@ -43,6 +47,8 @@ export function gitEnvironment(extra: readonly (readonly [key: string, value: st
     GIT_OPTIONAL_LOCKS: "0",
     GIT_LFS_SKIP_SMUDGE: "1",
     GIT_ATTR_NOSYSTEM: "1",
+    GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_LITERAL_PATHSPECS: "1",
     GIT_CONFIG_COUNT: String(pairs.length),
   };
   pairs.forEach(([key, value], index) => {
