@@ -25,7 +25,7 @@ export interface OutputPipe {
  */
 export async function openOutputPipes(directory: string, maxBytes: number): Promise<[OutputPipe, OutputPipe]> {
   const paths = [0, 1].map(() => join(directory, `output-${process.pid}-${created++}`));
-  await execa("mkfifo", ["-m", "666", "--", ...paths], { env: { PATH: "/usr/bin:/bin" }, extendEnv: false });
+  await execa("/usr/bin/mkfifo", ["-m", "666", "--", ...paths], { env: { PATH: "/usr/bin:/bin" }, extendEnv: false });
   const [stdout, stderr] = paths.map((path) => openOutputPipe(path, maxBytes));
   return [stdout!, stderr!];
 }

@@ -10,7 +10,7 @@ export const PROXY_PORT = 3128;
 const START_SECONDS = 20;
 
 /** One command's way out: only to the destinations that it was opened with. */
-export interface ProxySession {
+interface ProxySession {
   /** Unix socket of this session on the host: a proxy that asks for no password. */
   socket: string;
   close(): void;

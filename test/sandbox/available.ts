@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -48,7 +48,9 @@ export function containerEngine(): ContainerEngine {
 }
 
 function podmanApart(): string[] {
-  const file = join(mkdtempSync(join(tmpdir(), "podman-")), "podman");
+  const folder = join(tmpdir(), "millwright-test-podman");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = join(folder, "podman");
   const script = 'umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"';
   writeFileSync(
     file,
