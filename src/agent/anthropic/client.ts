@@ -52,13 +52,29 @@ export function createClient(config: AnthropicConfig): Client {
     case "vertex": {
       if (config.region === undefined)
         throw new Error("Cannot call Vertex AI: no region is configured (CLOUD_ML_REGION)");
-      const client = new AnthropicVertex({
-        ...shared,
-        region: config.region,
-        ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
-        ...(config.apiKey === undefined ? {} : { authClient: fixedToken(config.apiKey) }),
-      });
-      return adapt(client, client.beta.messages.countTokens.bind(client.beta.messages));
+      const { region } = config;
+      // The client looks for Google's credentials as soon as it is made, and a failure that nobody awaits ends the process.
+      let made: AnthropicVertex | undefined;
+      const client = () => {
+        made ??= new AnthropicVertex({
+          ...shared,
+          region,
+          ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
+          ...(config.apiKey === undefined ? {} : { authClient: fixedToken(config.apiKey) }),
+        });
+        return adapt(made, made.beta.messages.countTokens.bind(made.beta.messages));
+      };
+      return {
+        get messages() {
+          return client().messages;
+        },
+        get beta() {
+          return client().beta;
+        },
+        get countTokens() {
+          return client().countTokens;
+        },
+      };
     }
   }
 }

@@ -1,8 +1,9 @@
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import type { Message, MessageParam, TextBlockParam } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { ZodType } from "zod";
-import type { Answer, Budget, Prompt, RecordCall } from "../model.ts";
+import type { Answer, Budget, Prompt, RecordCall, Usage } from "../model.ts";
 import { estimateJsonTokens } from "../tokens.ts";
+import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";
 import { isStreamed, sampling, systemBlocks } from "./request.ts";
 import { callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
@@ -36,6 +37,11 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
       return { kind: "out-of-time", message: "The time for this answer is used up", usage: ledger.usage };
     const system = systemBlocks(request.prompt, !smaller) as TextBlockParam[];
     const promptTokens = estimateJsonTokens([system, messages, format]);
+    if (!(await fits(session, { system, messages }, promptTokens, request.signal))) {
+      if (smaller) return tooLong(ledger);
+      smaller = true;
+      continue;
+    }
     const allowance = ledger.allow({ knownTokens: 0, newTokens: promptTokens });
     if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
     const { maxTokens } = allowance;
@@ -58,15 +64,10 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
       return { kind: "out-of-time", message: "The model did not answer in time", usage: ledger.usage };
     const ending = result.kind === "reply" ? result.reply.stop_reason : "model_context_window_exceeded";
     if (ending === "model_context_window_exceeded" || ending === "refusal") {
-      if (smaller) {
-        return ending === "refusal" && result.kind === "reply"
-          ? { kind: "refused", message: refusalOf(result.reply), usage: ledger.usage }
-          : {
-              kind: "context-overflow",
-              message: "The prompt does not fit into the model's window",
-              usage: ledger.usage,
-            };
+      if (smaller && ending === "refusal" && result.kind === "reply") {
+        return { kind: "refused", message: refusalOf(result.reply), usage: ledger.usage };
       }
+      if (smaller) return tooLong(ledger);
       smaller = true;
       messages = [first];
       continue;
@@ -93,6 +94,23 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
     repairs += 1;
     messages = [first, ...repair(text, read.problem)];
   }
+}
+
+/** Whether prompt and answer fit into the window: by the estimate, else by the provider's own count. */
+async function fits(
+  session: Session,
+  prompt: { system: TextBlockParam[]; messages: MessageParam[] },
+  estimate: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const limit = session.windowTokens - session.maxOutputTokens;
+  if (estimate <= limit) return true;
+  const exact = await countTokens(session, prompt as Parameters<typeof countTokens>[1], signal);
+  return exact !== undefined && exact <= limit;
+}
+
+function tooLong(ledger: Ledger): { kind: "context-overflow"; message: string; usage: Usage } {
+  return { kind: "context-overflow", message: "The prompt does not fit into the model's window", usage: ledger.usage };
 }
 
 /** The format without the SDK's parser, so that an invalid answer reaches us together with its usage. */

@@ -3,6 +3,7 @@ import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/mess
 import type { WorkRequest, WorkResult } from "../model.ts";
 import { estimateJsonTokens } from "../tokens.ts";
 import { prepareTools } from "../tools/prepare-tools.ts";
+import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";
 import { isStreamed, markLast, sampling, systemBlocks } from "./request.ts";
 import { type Attempt, callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
@@ -75,7 +76,10 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
     }
     if (ending === "max_tokens" && allowance.lowered)
       return end("out-of-budget", "What was left of the budget did not suffice for a whole answer") as WorkResult;
-    const isEmpty = ending !== "tool_use" && ending !== "pause_turn" && textOf(reply) === "";
+    const isEmpty = (ending === "end_turn" || ending === "stop_sequence") && textOf(reply) === "";
+    // Some models end without a word once their last tool call has done the work; asked once more, that is taken for done.
+    if (isEmpty && repairs > 0 && conversation.endsInToolResults(repairs))
+      return { kind: "done", text: "", usage: ledger.usage };
     if (ending === "max_tokens" || isEmpty) {
       repairs += 1;
       if (repairs > maxRepairs)
@@ -197,6 +201,12 @@ class Conversation {
     return true;
   }
 
+  /** Whether the model had used tools right before the last `asks` messages of ours. */
+  endsInToolResults(asks: number): boolean {
+    const before = this.messages.filter((message) => message.role === "user").at(-1 - asks);
+    return before !== undefined && blocksOf(before).some((block) => block.type === "tool_result");
+  }
+
   async handOut(ledger: Ledger): Promise<void> {
     const reply = this.messages.findLast((message) => message.role === "assistant");
     const toolCalls = (reply === undefined ? [] : blocksOf(reply)).flatMap((block) =>
@@ -251,22 +261,10 @@ class Conversation {
     );
   }
 
-  /** Tokens as the provider counts them, where it can. */
-  async #count(signal: AbortSignal): Promise<number | undefined> {
-    const { config, client } = this.#session;
-    try {
-      const tools = this.#tools.map(({ run: _run, parse: _parse, close: _close, ...definition }) => definition);
-      const system = systemBlocks(this.#request.prompt, this.#withRepository);
-      const counted = await client.countTokens?.(
-        { model: config.model, system, messages: this.messages, tools },
-        { signal },
-      );
-      return counted?.input_tokens;
-    } catch {
-      // Not every compatible server can count. The estimate is the safe side.
-      signal.throwIfAborted();
-      return undefined;
-    }
+  #count(signal: AbortSignal): Promise<number | undefined> {
+    const tools = this.#tools.map(({ run: _run, parse: _parse, close: _close, ...definition }) => definition);
+    const system = systemBlocks(this.#request.prompt, this.#withRepository);
+    return countTokens(this.#session, { system, messages: this.messages, tools }, signal);
   }
 
   #fixedTokens(): number {

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { factsOf, findModel } from "../../src/agent/known-models.ts";
+
+const table = { "claude-opus-4": 1, "claude-opus-4-5": 2, "claude-opus-5": 3, "claude-3-7-sonnet": 4 };
+
+test.each([
+  ["claude-opus-4-5", "claude-opus-4-5"],
+  ["claude-opus-4-5-20251101", "claude-opus-4-5"],
+  ["claude-opus-4-20250514", "claude-opus-4"],
+  ["claude-opus-4@20250514", "claude-opus-4"],
+  ["eu.anthropic.claude-opus-4-5-20251101-v1:0", "claude-opus-4-5"],
+  ["anthropic/claude-opus-4.5", "claude-opus-4-5"],
+  ["Claude-Opus-5", "claude-opus-5"],
+  ["claude-opus-5-latest", "claude-opus-5"],
+  ["claude-3-7-sonnet-20250219", "claude-3-7-sonnet"],
+  ["claude-opus-4-9", undefined],
+  ["claude-opus-5-5", undefined],
+  ["claude-opus-51", undefined],
+  ["qwen3", undefined],
+])("findModel finds %s as %s", (model, found) => {
+  expect(findModel(table, model)).toBe(found);
+});
+
+test("factsOf says which models take a temperature", () => {
+  const accepts = (model: string) => factsOf(model).acceptsTemperature;
+  expect(
+    [
+      "claude-opus-4-6",
+      "claude-sonnet-4-6",
+      "claude-opus-4-5",
+      "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+      "llama-4",
+    ].map(accepts),
+  ).toEqual([true, true, true, true, true]);
+  expect(
+    ["claude-opus-4-7", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5", "claude-fable-5-2", "claude-opus-7"].map(
+      accepts,
+    ),
+  ).toEqual([false, false, false, false, false, false]);
+});
+
+test("factsOf is careful about models that it does not know", () => {
+  expect(factsOf("claude-opus-7")).toEqual({
+    contextWindowTokens: 200_000,
+    maxOutputTokens: 64_000,
+    acceptsTemperature: false,
+  });
+  expect(factsOf("claude-opus-5-5").contextWindowTokens).toBe(1_000_000);
+});

@@ -1,0 +1,48 @@
+import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
+import { expect, test } from "vitest";
+import { Analysis, ChangeDescription } from "../../src/agent/schemas.ts";
+
+/** Counts what the provider limits: https://platform.claude.com/docs/en/build-with-claude/structured-outputs */
+function measure(schema: unknown, count = { optional: 0, unions: 0, refs: 0, open: 0 }) {
+  if (Array.isArray(schema)) for (const item of schema) measure(item, count);
+  else if (typeof schema === "object" && schema !== null) {
+    const node = schema as Record<string, unknown>;
+    if (node.type === "object") {
+      const required = new Set((node.required as string[] | undefined) ?? []);
+      count.optional += Object.keys(node.properties as object).filter((key) => !required.has(key)).length;
+      if (node.additionalProperties !== false) count.open += 1;
+    }
+    if ("anyOf" in node || Array.isArray(node.type)) count.unions += 1;
+    if ("$ref" in node) count.refs += 1;
+    for (const value of Object.values(node)) measure(value, count);
+  }
+  return count;
+}
+
+test.each([
+  ["Analysis", Analysis, 2],
+  ["ChangeDescription", ChangeDescription, 0],
+])("%s stays within the limits of structured output", (_name, schema, optional) => {
+  const measured = measure(zodOutputFormat(schema).schema);
+  expect(measured).toMatchObject({ optional, unions: 0, open: 0 });
+});
+
+test("Analysis refuses what the provider does not check", () => {
+  const analysis = {
+    summary: "s",
+    acceptanceCriteria: [],
+    relevantFiles: [],
+    plan: [],
+    commitType: "fix",
+    title: "t",
+    size: "small",
+    risk: "low",
+    riskReason: "r",
+    openQuestions: [],
+    doable: "yes",
+  };
+  expect(Analysis.safeParse(analysis).success).toBe(true);
+  expect(Analysis.safeParse({ ...analysis, commitType: "feature" }).success).toBe(false);
+  expect(Analysis.safeParse({ ...analysis, openQuestions: ["1", "2", "3", "4", "5", "6"] }).success).toBe(false);
+  expect(Analysis.safeParse({ ...analysis, title: "" }).success).toBe(false);
+});
