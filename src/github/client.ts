@@ -4,12 +4,11 @@ import type { Permissions } from "../pipeline/step.ts";
 import type { Redactor } from "../policy/redact.ts";
 import { assertInsideEffect } from "./effect-scope.ts";
 
-/** Which App we are. `botUserId` and `slug` make the commit author that GitHub shows as the App. */
+/** Which App we are, as `GET /app` says. */
 export interface AppIdentity {
   id: number;
   slug: string;
   owner: string;
-  botUserId: number;
 }
 
 /** GitHub asked us to slow down: tried again after the pause, without using up an attempt. */
@@ -25,6 +24,8 @@ export class RateLimited extends Error {
 export interface GitHubApp {
   /** Asked once, then remembered. Throws while GitHub cannot be reached. */
   identity(): Promise<AppIdentity>;
+  /** The id of the App's own user `<slug>[bot]`, which makes the commit author that GitHub shows as the App. */
+  botUserId(octokit: ProbotOctokit): Promise<number>;
   /** The identity if it is known already. */
   known(): AppIdentity | undefined;
   /** A new token for one repository and these permissions alone, valid for an hour. */
@@ -45,8 +46,13 @@ export function createGitHubApp(options: {
   log: Logger;
 }): GitHubApp {
   let identity: AppIdentity | undefined;
+  let botUserId: number | undefined;
   return {
     known: () => identity,
+    async botUserId(octokit) {
+      botUserId ??= (await octokit.rest.users.getByUsername({ username: `${(await this.identity()).slug}[bot]` })).data.id;
+      return botUserId;
+    },
     async identity() {
       if (identity === undefined) {
         const octokit = await options.authenticate();
@@ -54,20 +60,19 @@ export function createGitHubApp(options: {
         if (app === null) throw new Error("GitHub does not know this App: GET /app answered nothing");
         const slug = app.slug ?? app.name.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
         const owner = app.owner !== null && "login" in app.owner ? app.owner.login : "";
-        const bot = (await octokit.request("GET /users/{username}", { username: `${slug}[bot]` })).data;
-        identity = { id: Number(app.id), slug, owner, botUserId: Number(bot.id) };
+        identity = { id: Number(app.id), slug, owner };
       }
       return identity as AppIdentity;
     },
     async token({ installationId, repositoryId }, permissions) {
       const octokit = await options.authenticate();
-      const { token } = (await octokit.auth({
-        type: "installation",
-        installationId,
-        repositoryIds: [repositoryId],
+      const { data } = await octokit.request("POST /app/installations/{installation_id}/access_tokens", {
+        installation_id: installationId,
+        repository_ids: [repositoryId],
         permissions,
-        refresh: true,
-      })) as { token: string };
+        request: { retries: 0 },
+      });
+      const { token } = data;
       options.redactor.add("installation-token", token);
       return token;
     },

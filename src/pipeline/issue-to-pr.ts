@@ -58,17 +58,17 @@ export async function writeUntilChecksPass(
   analysis: Analysis,
   contextBlob: string,
   environment: StepOutput<"prepare-environment">,
-  startSha = base.baseSha,
+  start: { sha: string; conflicts: string[] } = { sha: base.baseSha, conflicts: [] },
 ): Promise<{ kind: "written"; change: Change } | { kind: "ended"; outcome: Outcome }> {
-  let change: Change = { sha: startSha, attempts: 0, summaryBlob: undefined, checks: undefined, stopped: undefined };
+  let change: Change = { sha: start.sha, attempts: 0, summaryBlob: undefined, checks: undefined, stopped: undefined };
   for (let attempt = 1; attempt <= base.maxAttempts; attempt += 1) {
     const before = change;
-    let written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: before, startSha });
+    let written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: before, start });
     while (written.kind === "unfinished") {
-      written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: written.change, startSha });
+      written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: written.change, start });
     }
     if (written.kind === "ended") return written;
-    const checked = await run.step("run-checks", { base, environment, attempt, change: written.change, startSha });
+    const checked = await run.step("run-checks", { base, environment, attempt, change: written.change, startSha: start.sha });
     if (checked.kind === "ended") return checked;
     change = checked.change;
     const failure = change.checks?.failure;

@@ -14,7 +14,7 @@ export const iteratePr: Pipeline = async (run) => {
 
   const environment = await run.step("prepare-environment", { base });
   const merged = await run.step("merge-base", { base, headSha: review.headSha, conflicts: review.conflicts });
-  const written = await writeUntilChecksPass(run, base, review.analysis, context.contextBlob, environment, merged.sha);
+  const written = await writeUntilChecksPass(run, base, review.analysis, context.contextBlob, environment, merged);
   if (written.kind === "ended") return written.outcome;
 
   const verdict = await run.step("guard-change", { base, analysis: review.analysis, change: written.change, fromSha: base.baseSha });

@@ -6,7 +6,7 @@ import type { Model } from "../agent/model.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import { createLocalEngine, type LocalEngine } from "../engine/local/local-engine.ts";
 import { createGitHubApp, type GitHubApp } from "../github/client.ts";
-import { createReceive } from "../handlers/receive.ts";
+import { createReceive, type Receive } from "../handlers/receive.ts";
 import type { Deps } from "../pipeline/deps.ts";
 import { pipelines } from "../pipeline/index.ts";
 import type { Step } from "../pipeline/step.ts";
@@ -36,7 +36,8 @@ export interface Worker {
   sandbox: Sandbox;
   workspaces: Workspaces;
   model: Model;
-  receive: ReturnType<typeof createReceive>;
+  receive: Receive;
+  housekeeping: Housekeeping;
   /** Ends in order within about `seconds`: what runs is put back for the next process, nothing is lost. Safe to call twice. */
   stop(seconds: number): Promise<void>;
 }
@@ -114,6 +115,7 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
     workspaces,
     model,
     receive,
+    housekeeping,
     stop(seconds) {
       stopping ??= (async () => {
         await housekeeping.stop();

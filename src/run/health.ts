@@ -81,6 +81,7 @@ function probes(worker: Worker): Promise<Probe[]> {
       return `${queued} queued`;
     }),
     probe("sandbox", async () => {
+      if (worker.sandbox.backend === "none") return worker.sandbox.describe();
       const test = await worker.sandbox.selfTest();
       if (!test.passed) throw new Error(test.advice ?? "the self-test failed");
       return worker.sandbox.describe();

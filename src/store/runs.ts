@@ -26,6 +26,11 @@ export function createRuns(db: Db): Store["runs"] {
     steps: async (runKey) =>
       (await db.select().from(steps).where(eq(steps.runKey, runKey)).orderBy(asc(steps.sequence))).map(toStepRow),
     waitingForDecision: () => where(eq(runs.state, "waiting-decision")),
+    backlog: async () => {
+      const queued = await where(eq(runs.state, "queued"));
+      const oldest = Math.min(Date.now(), ...queued.map((run) => Date.parse(run.createdAt)));
+      return { queued: queued.length, oldestSeconds: (Date.now() - oldest) / 1000 };
+    },
     active: () => where(ne(runs.state, "ended")),
     cancelRequested: async (runKey) => {
       const [row] = await db.select({ reason: runs.cancelReason }).from(runs).where(eq(runs.runKey, runKey));

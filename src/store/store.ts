@@ -86,6 +86,8 @@ export interface Store {
     setWorkKey(runKey: string, workKey: string): Promise<void>;
     steps(runKey: string): Promise<StepRow[]>;
     waitingForDecision(): Promise<RunRow[]>;
+    /** How many runs nobody has begun, and for how long the oldest waits. */
+    backlog(): Promise<{ queued: number; oldestSeconds: number }>;
     /** Every run that has not ended, newest first. */
     active(): Promise<RunRow[]>;
     cancelRequested(runKey: string): Promise<string | undefined>;

@@ -39,11 +39,14 @@ export interface HistoryBounds {
 export interface SourceTree {
   readonly gitDir: string;
   readonly commit: string;
-  /** All entries of the commit, submodules and links included, in git's order. Sizes take ten times as long as names. */
+  /** All entries of the commit, submodules and links included, in git's order. Sizes take ten times as long as names, and all blobs must be there. */
   files(options?: { withSizes?: boolean; signal?: AbortSignal | undefined }): Promise<readonly TreeFile[]>;
   /** The size of each blob, in the order asked for; those which the clone does not have are left out. */
   sizes(blobShas: Iterable<string>, signal?: AbortSignal): AsyncIterable<{ blobSha: string; sizeBytes: number }>;
-  /** Blobs in the order asked for; those which the clone does not have are left out. */
+  /**
+   * Blobs in the order asked for; those which the clone does not have are left out, but a partial clone (which could
+   * fetch them, and must not) makes this throw: ask `sizes` first.
+   */
   readBlobs(blobShas: Iterable<string> | AsyncIterable<string>, signal?: AbortSignal): AsyncIterable<Blob>;
   /** The commit itself and its ancestors, newest first. A shallow or blobless clone yields what it has. */
   history(bounds: HistoryBounds): Promise<readonly PastCommit[]>;
@@ -87,19 +90,31 @@ async function listFiles(
   return files;
 }
 
+/** In a partial clone git gives up at the first missing blob; it is started again behind it so many times. */
+const maxRestarts = 50;
+
 async function* readSizes(gitDir: string, blobShas: Iterable<string>, signal?: AbortSignal) {
-  const git = startGit(gitDir, ["cat-file", "--batch-check", "--buffer"], signal);
-  const written = writeLines(git.stdin, blobShas);
-  try {
-    const reader = new ByteReader(git.stdout);
-    for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
-      const [blobSha, type, size] = line.split(" ");
-      if (type === "blob") yield { blobSha: blobSha!, sizeBytes: Number(size) };
+  let asked = [...blobShas];
+  for (let restarts = 0; asked.length > 0 && restarts < maxRestarts; restarts++) {
+    const git = startGit(gitDir, ["cat-file", "--batch-check", "--buffer"], signal);
+    const written = writeLines(git.stdin, asked);
+    let answered = 0;
+    try {
+      const reader = new ByteReader(git.stdout);
+      for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
+        answered++;
+        const [blobSha, type, size] = line.split(" ");
+        if (type === "blob") yield { blobSha: blobSha!, sizeBytes: Number(size) };
+      }
+      await written;
+      await git.finished;
+      return;
+    } catch (error) {
+      if (!/could not fetch \w+ from promisor remote/.test(String(error))) throw error;
+      asked = asked.slice(answered + 1);
+    } finally {
+      git.stop();
     }
-    await written;
-    await git.finished;
-  } finally {
-    git.stop();
   }
 }
 

@@ -59,13 +59,11 @@ export async function callModel<R extends Reply>(
   );
   const startedAt = Date.now();
   const attempt: Attempt = {};
+  let reply: R;
   try {
-    const reply = await send(AbortSignal.any([job.signal, timeUp]), attempt);
-    // A stream that ends before its last event is no reply: a tool call could be half of what was meant.
+    reply = await send(AbortSignal.any([job.signal, timeUp]), attempt);
+    // An answer without an ending is not whole: a tool call could be half of what was meant.
     if (reply.stop_reason === null) throw new SyntaxError("the answer ended before it was complete");
-    const counts = countsOf(reply.usage);
-    await record(session, job, counts, startedAt, reply.stop_reason);
-    return { kind: "reply", reply, counts };
   } catch (error) {
     const fault = sortFault(error, session.redact);
     const begun = attempt.partial?.();
@@ -76,6 +74,9 @@ export async function callModel<R extends Reply>(
     if (fault.kind === "transient" || fault.kind === "fatal") throw fault.error;
     return fault;
   }
+  const counts = countsOf(reply.usage);
+  await record(session, job, counts, startedAt, reply.stop_reason ?? "none");
+  return { kind: "reply", reply, counts };
 }
 
 async function record(

@@ -1,5 +1,5 @@
 import { WordSlots } from "./word-slots.ts";
-import { onlyWord, scanWords, wordNumber } from "./words.ts";
+import { partOfWord, scanWords, wordNumber } from "./words.ts";
 
 /** What is kept of one file's content, by its blob: enough to rank it, never its text. */
 export interface FileFacts {
@@ -84,7 +84,7 @@ export function readFacts(content: Uint8Array): FileFacts {
       if (start >= receiverEnd) definerEnd = -1;
       defining = named || (bytes[end] === openParen && definesMethod(bytes, start, end));
     }
-    const keyword = kind === onlyWord ? keywords.find(word) : -1;
+    const keyword = kind === partOfWord ? -1 : keywords.find(word);
     if (keyword >= 0) {
       const role = rolesOf[keyword]!;
       if (role & definer) {

@@ -203,7 +203,7 @@ class ScoreSheet {
   strongest(index: number): SignalName[] {
     return [...this.#shares]
       .map(([name, shares]) => ({ name, share: shares[index]! }))
-      .filter(({ share }) => share > 0.02)
+      .filter(({ share }) => share > 0.005)
       .sort((a, b) => b.share - a.share)
       .map(({ name }) => name);
   }

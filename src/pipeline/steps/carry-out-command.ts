@@ -11,6 +11,7 @@ import { Intent } from "../intent.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { readDocument } from "./support/documents.ts";
+import { botPerson } from "./support/people.ts";
 import { readPlanEdit } from "./support/plan.ts";
 import { place } from "./support/repository.ts";
 
@@ -115,7 +116,7 @@ async function approveCi(deps: Deps, ctx: StepContext, pull: PullRequestRow): Pr
   const { data: commit } = await octokit.rest.git.getCommit({ owner, repo, commit_sha: head });
   const message = `chore: run CI\n\nApproved by ${ctx.intent.actor.login}; the tree is that of ${head.slice(0, 12)}.`;
   const sha = await ctx.effect("approve-ci", async () => {
-    const person = { date: ctx.intent.at, ...(await authorOf(deps)) };
+    const person = { date: ctx.intent.at, ...(await botPerson(deps, ctx)) };
     const { data } = await octokit.rest.git.createCommit({ owner, repo, message, tree: commit.tree.sha, parents: [head], author: person, committer: person });
     try {
       await octokit.rest.git.updateRef({ owner, repo, ref, sha: data.sha, force: false });
@@ -129,11 +130,6 @@ async function approveCi(deps: Deps, ctx: StepContext, pull: PullRequestRow): Pr
   await deps.store.pullRequests.put({ ...pull, headSha: sha, ciWaits: false });
   await ctx.effect("ci-check", () => putCiCheck(octokit, { owner, repo, sha }, "approved"));
   return react(ctx, "CI runs.");
-}
-
-async function authorOf(deps: Deps): Promise<{ name: string; email: string }> {
-  const { slug, botUserId } = await deps.app.identity();
-  return { name: `${slug}[bot]`, email: `${botUserId}+${slug}[bot]@users.noreply.github.com` };
 }
 
 async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {

@@ -23,7 +23,7 @@ export const mergeBase = defineStep({
       case "merged":
         return { kind: "merged" as const, sha: merged.sha, conflicts: [] };
       case "conflict": {
-        const person = await botPerson(deps);
+        const person = await botPerson(deps, ctx);
         const sha = await job.commit(`merge of ${base.baseRef} with conflicts in ${ctx.runKey}`, person, person);
         return { kind: "merged" as const, sha: sha ?? headSha, conflicts: merged.paths.slice(0, 200) };
       }

@@ -14,7 +14,7 @@ export const openDraft = defineStep({
   output: z.object({ sha: z.string() }),
   async run({ base, analysis }, deps, ctx) {
     const job = await openJob(deps, ctx, base, { sha: base.baseSha });
-    const person = await botPerson(deps);
+    const person = await botPerson(deps, ctx);
     const message = `chore: start on #${base.issueNumber}\n\n[skip ci]`;
     const sha = await job.squash(base.baseSha, message, person, person, [], new Date(ctx.intent.at));
     const earlier = await deps.store.pullRequests.ofWork(ctx.workKey);

@@ -34,7 +34,7 @@ export const publishChange = defineStep({
       if (committed.kind === "moved") return ended(movedAway(base.branch, expectedSha, committed.actualSha));
       ctx.log.info({ reason: committed.reason }, "the commit is pushed by git instead");
     }
-    const person = await botPerson(deps);
+    const person = await botPerson(deps, ctx);
     const parents = mergedSha === undefined ? [] : [mergedSha];
     const sha = await job.squash(ontoSha, message, person, person, parents, new Date(ctx.intent.at));
     const push = (expected: string | undefined): Promise<PushResult> =>

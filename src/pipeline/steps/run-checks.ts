@@ -27,7 +27,8 @@ export const runChecks = defineStep({
   input: z.object({ base: Base, environment: Environment, attempt: z.number().int(), change: Change, startSha: z.string() }),
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("checked"), change: Change }), Ended]),
   async run({ base, environment, change, startSha }, deps, ctx) {
-    const selfTest = await deps.sandbox.selfTest();
+    // Without isolation there is nothing to test: the operator chose that explicitly.
+    const selfTest: { passed: boolean; advice?: string } = deps.sandbox.backend === "none" ? { passed: true } : await deps.sandbox.selfTest();
     if (!selfTest.passed) throw new UserFacingError(`Repository code cannot be run here: ${selfTest.advice ?? "the sandbox failed its self-test."}`);
     const config = await configOf(deps, base);
     const job = await openJob(deps, ctx, base, change);
@@ -87,7 +88,7 @@ async function format(deps: Deps, ctx: StepContext, job: Job, formatters: Format
 }
 
 async function commitFormatting(deps: Deps, ctx: StepContext, job: Job): Promise<string | undefined> {
-  const person = await botPerson(deps);
+  const person = await botPerson(deps, ctx);
   return job.commit(`formatted in ${ctx.runKey}`, person, person);
 }
 
@@ -95,12 +96,20 @@ async function syntaxFailure(files: FileChange[]): Promise<FailedCommand | undef
   const lines: string[] = [];
   for (const file of files) {
     if (file.newText === undefined || file.status === "deleted") continue;
+    lines.push(...conflictMarks(file.path, file.newText));
     const before = file.oldText === undefined ? undefined : await checkSyntax(file.previousPath ?? file.path, file.oldText);
     for (const error of newSyntaxErrors(before, await checkSyntax(file.path, file.newText))) {
       lines.push(`${file.path}:${error.line}:${error.column}: error: ${error.message}`);
     }
   }
   return lines.length === 0 ? undefined : { name: "syntax", exitCode: 1, timedOut: false, stdout: lines.join("\n"), stderr: "" };
+}
+
+/** A mark that a merge left and nobody resolved. */
+function conflictMarks(path: string, text: string): string[] {
+  const lines = text.split("\n");
+  const marks = ["<<<<<<< ", "=======", ">>>>>>> "].map((mark) => lines.findIndex((line) => line.startsWith(mark)));
+  return marks.every((index) => index >= 0) ? [`${path}:${(marks[0] ?? 0) + 1}:1: error: unresolved conflict marker`] : [];
 }
 
 async function runAll(deps: Deps, ctx: StepContext, job: Job, commands: DetectedCommands): Promise<Done[]> {

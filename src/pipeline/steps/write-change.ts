@@ -20,7 +20,8 @@ const Input = z.object({
   contextBlob: z.string(),
   attempt: z.number().int(),
   change: Change,
-  startSha: z.string(),
+  /** Where this writing began, and which of its files carry conflict marks (B17). */
+  start: z.object({ sha: z.string(), conflicts: z.array(z.string()) }),
 });
 
 const Saved = z.object({ sha: z.string(), transcriptBlob: z.string(), bundleBlob: z.string().optional() });
@@ -39,7 +40,7 @@ export const writeChange = defineStep({
     Ended,
   ]),
   async run(input, deps, ctx) {
-    const { base, attempt, change, startSha } = input;
+    const { base, attempt, change, start } = input;
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), sliceMinutes);
     if (remaining.kind === "used-up") return stopped(input, change, remaining.reason);
     const note = `writing:${attempt}`;
@@ -47,7 +48,7 @@ export const writeChange = defineStep({
     const job = await openJob(deps, ctx, base, saved ?? change);
     await job.reset(saved?.sha ?? change.sha);
     let head = saved?.sha ?? change.sha;
-    const person = await botPerson(deps);
+    const person = await botPerson(deps, ctx);
 
     const result = await deps.model.work({
       prompt: await writingPrompt(input, deps, ctx),
@@ -74,7 +75,7 @@ export const writeChange = defineStep({
     }
     if (result.kind !== "done") return stopped(input, next, whyStopped(result));
     const summaryBlob = await fileDocument(deps, ctx, "text", result.text);
-    if (head === startSha) {
+    if (head === start.sha) {
       return ended({ kind: "failed", reason: "The model finished without changing anything.", detail: "Next: say in the issue what should be different, or name the files, and trigger the run again." });
     }
     return { kind: "written" as const, change: { ...next, summaryBlob } };
@@ -93,8 +94,8 @@ function fileBundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promis
 }
 
 /** Partial results are kept (P6): what was written so far goes on as a draft; without any change it is a failure. */
-function stopped({ startSha }: z.infer<typeof Input>, change: Change, reason: string) {
-  if (change.sha === startSha) return ended({ kind: "failed", reason });
+function stopped({ start }: z.infer<typeof Input>, change: Change, reason: string) {
+  if (change.sha === start.sha) return ended({ kind: "failed", reason });
   return { kind: "written" as const, change: { ...change, stopped: reason } };
 }
 
@@ -117,7 +118,7 @@ function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>
   }
 }
 
-async function writingPrompt({ base, analysis, contextBlob, attempt, change }: z.infer<typeof Input>, deps: Deps, ctx: StepContext): Promise<Prompt> {
+async function writingPrompt({ base, analysis, contextBlob, attempt, change, start }: z.infer<typeof Input>, deps: Deps, ctx: StepContext): Promise<Prompt> {
   const task = await readDocument(deps, analysis.taskBlob, Task);
   const context = (await readDocument(deps, contextBlob, ContextText)).packed;
   const failureBlob = change.checks?.failure?.blob;
@@ -125,6 +126,7 @@ async function writingPrompt({ base, analysis, contextBlob, attempt, change }: z
   if (task.kind === "address-review") {
     const touched = task.review.threads.map((thread) => thread.path);
     if (failures !== undefined) return promptFor(deps, ctx, base, "fix-checks", { task: task.review, failures }, touched);
+    if (start.conflicts.length > 0) return promptFor(deps, ctx, base, "resolve-conflict", { task: task.review, conflicts: start.conflicts }, start.conflicts);
     return promptFor(deps, ctx, base, "address-review", { review: task.review, context }, touched);
   }
   const { analysis: plan, issue } = task;

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { type Command, reportsVariable } from "../../../checks/commands.ts";
 import type { CheckReport } from "../../../checks/check-report.ts";
 import { parseResults } from "../../../checks/parse-results.ts";
+import { readReports } from "../../../checks/read-reports.ts";
 import type { CommandResult } from "../../../sandbox/sandbox.ts";
 import type { Job } from "../../../workspace/workspace.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
-import { readReports } from "./reports.ts";
 
 const mebibyte = 1_048_576;
 
@@ -29,6 +29,7 @@ export async function runCommand(
   await mkdir(reports, { recursive: true, mode: 0o777 });
   const at = { directory: job.tree, temporary: job.temporary, environment: { directory: job.home } };
   const timeoutSeconds = Math.max(5, Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20));
+  const startedAt = new Date();
   const result = await deps.sandbox.run(
     {
       run: command.run,
@@ -48,7 +49,7 @@ export async function runCommand(
     ctx.signal,
   );
   ctx.signal.throwIfAborted();
-  const texts = command.reports === undefined ? [] : await readReports(command.reports, reports, join(job.tree, command.directory));
+  const texts = command.reports === undefined ? [] : await readReports(command.reports, { reportsDirectory: reports, commandDirectory: join(job.tree, command.directory), startedAt });
   const report = parseResults({ stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? null, reports: texts });
   return { result, report };
 }

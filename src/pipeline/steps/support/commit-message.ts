@@ -9,7 +9,7 @@ import { configOf, repositoryRef } from "./repository.ts";
 /** `type(scope): subject`, the why in the body, and trailers (B14). https://www.conventionalcommits.org/en/v1.0.0/ */
 export async function commitMessage(deps: Deps, ctx: StepContext, base: Base, plan: Plan, change: Change): Promise<string> {
   const config = await configOf(deps, base);
-  const bot = await botPerson(deps);
+  const bot = await botPerson(deps, ctx);
   const requester = noReplyPerson(ctx.intent.actor);
   const trailers = [
     `Refs #${base.issueNumber}`,

@@ -1,10 +1,12 @@
 import type { Actor } from "../../intent.ts";
 import type { Deps } from "../../deps.ts";
+import type { StepContext } from "../../step.ts";
 import type { Person } from "../../../workspace/workspace.ts";
 
 /** The commit author that GitHub shows as our App. https://docs.github.com/en/apps/creating-github-apps/about-creating-github-apps */
-export async function botPerson(deps: Deps): Promise<Person> {
-  const { slug, botUserId } = await deps.app.identity();
+export async function botPerson(deps: Deps, ctx: StepContext): Promise<Person> {
+  const { slug } = await deps.app.identity();
+  const botUserId = await deps.app.botUserId(await ctx.github({ metadata: "read" }));
   return { name: `${slug}[bot]`, email: `${botUserId}+${slug}[bot]@users.noreply.github.com` };
 }
 

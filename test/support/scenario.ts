@@ -1,0 +1,155 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "vitest";
+import type { RunRow } from "../../src/store/store.ts";
+import { type LocalApp, startApp, startGitHub } from "./local-app.ts";
+import type { LocalGitHub, RepositoryInput, RepositoryView } from "./local-github/index.ts";
+import { sampleIssues } from "./sample-issues.ts";
+import { type RawReply, type RawRequest, startRawModel, startScriptedModel } from "./scripted-model.ts";
+
+type Sample = keyof typeof sampleIssues;
+type Answers = (asked: { stage: string; turn: number; request: RawRequest }) => RawReply | Promise<RawReply>;
+
+export interface Scenario {
+  github: LocalGitHub;
+  app: LocalApp;
+  repository: RepositoryView;
+  name: string;
+  /** Requests to the model so far. */
+  modelRequests(): number;
+  /** Opens the sample's issue, or another. */
+  openIssue(issue?: { title: string; body: string }): number;
+  /** Opens and labels it as the maintainer. */
+  labelIssue(issue?: { title: string; body: string }): number;
+  /** The newest run of this issue or pull request once it ended; throws after a minute. */
+  ended(number: number, options?: { kind?: "issue" | "pull-request"; runs?: number; seconds?: number }): Promise<RunRow>;
+  until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, seconds?: number): Promise<T>;
+  restartApp(environment?: Record<string, string>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A maintainer, a stranger, a repository with the App installed, and a model that says what the test scripts. */
+export async function startScenario(options: {
+  sample?: Sample;
+  model?: Answers;
+  environment?: Record<string, string>;
+  repository?: Partial<RepositoryInput>;
+  config?: string;
+  effectFault?: Parameters<typeof startApp>[0]["effectFault"];
+}): Promise<Scenario> {
+  const directory = mkdtempSync(join(tmpdir(), "millwright-scenario-"));
+  const sample = options.sample ?? "text-tools";
+  const github = await startGitHub(join(directory, "github"));
+  const model = await startModel(sample, options.model);
+  github.createUser("maintainer");
+  github.createUser("stranger");
+  const repository = await github.createRepository({
+    owner: "acme",
+    name: sample,
+    fromDirectory: `test/fixtures/repos/${sample}`,
+    ...(options.config === undefined ? {} : { files: { ".github/millwright.yml": options.config } }),
+    private: true,
+    collaborators: { maintainer: "write", stranger: "read" },
+    ...options.repository,
+  });
+  github.install({ owner: "acme" });
+  const name = `acme/${options.repository?.name ?? sample}`;
+  const dataDirectory = join(directory, "data");
+  const start = (environment: Record<string, string> = {}) =>
+    startApp({ github, modelUrl: model.url, dataDirectory, environment: { ...options.environment, ...environment }, effectFault: options.effectFault });
+  const scenario: Scenario = {
+    github,
+    app: await start(),
+    repository,
+    name,
+    modelRequests: model.requests,
+    openIssue: (issue = sampleIssues[sample]) => github.as("maintainer").openIssue(name, issue).number,
+    labelIssue(issue) {
+      const number = scenario.openIssue(issue);
+      github.as("maintainer").label(name, number, "agent:builder");
+      return number;
+    },
+    async ended(number, { kind = "issue", runs = 1, seconds = 60 } = {}) {
+      return scenario.until(
+        `run ${runs} of ${kind} ${number} to end`,
+        async () => {
+          const found = (await scenario.app.worker.store.runs.ofSubject(repository.entity.id, kind, number)).filter((run) => run.pipeline !== "answer-command");
+          return found.length >= runs && found.every((run) => run.state === "ended") && found[0];
+        },
+        seconds,
+      );
+    },
+    async until(what, look, seconds = 60) {
+      const until = Date.now() + seconds * 1000;
+      for (;;) {
+        const found = await look();
+        if (found !== undefined && found !== false) return found as never;
+        if (Date.now() > until) throw new Error(`Waited ${seconds} s for ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    },
+    async restartApp(environment) {
+      await scenario.app.close();
+      scenario.app = await start(environment);
+    },
+    async close() {
+      await scenario.app.close();
+      await model.close();
+      await github.close();
+      rmSync(directory, { recursive: true, force: true });
+      expect(github.violations).toEqual([]);
+    },
+  };
+  return scenario;
+}
+
+async function startModel(sample: Sample, answers: Answers | undefined) {
+  if (answers === undefined) {
+    const model = await startScriptedModel({ fixtures: [`test/fixtures/transcripts/${sample}.json`] });
+    return { url: model.url, requests: () => model.journal().length, close: () => model.close() };
+  }
+  const model = await startRawModel((request) => {
+    if (request.path.includes("count_tokens")) return { status: 200, body: { input_tokens: 1_000 } };
+    const system = JSON.stringify(request.body.system ?? "");
+    const stage = /stage: ([a-z-]+)/.exec(system)?.[1] ?? "unknown";
+    const turn = (request.body.messages as { role: string }[]).filter((message) => message.role === "assistant").length;
+    return answers({ stage, turn, request });
+  });
+  return { url: model.url, requests: () => model.requests.filter(({ path }) => !path.includes("count_tokens")).length, close: () => model.close() };
+}
+
+/** A structured answer of the analysis, with what the test wants different. */
+export function analysis(change: Record<string, unknown> = {}): RawReply {
+  const whole = {
+    summary: "The issue asks for a change.",
+    acceptanceCriteria: ["It works."],
+    relevantFiles: [{ path: "src/slugify.js", reason: "the function" }],
+    plan: ["Change it.", "Test it."],
+    commitType: "fix",
+    title: "change it",
+    size: "small",
+    risk: "low",
+    riskReason: "Small.",
+    openQuestions: [],
+    doable: "yes",
+    ...change,
+  };
+  return { message: { content: JSON.stringify(whole) } };
+}
+
+let calls = 0;
+
+/** A turn that calls tools. */
+export function useTools(...uses: [name: string, input: Record<string, unknown>][]): RawReply {
+  const content = uses.map(([name, input]) => {
+    calls += 1;
+    return { type: "tool_use", id: `toolu_${calls}`, name, input };
+  });
+  return { message: { content } };
+}
+
+/** The last words of a piece of work. */
+export function finish(text = "Done."): RawReply {
+  return { message: { content: text } };
+}
