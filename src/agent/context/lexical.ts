@@ -1,3 +1,4 @@
+import { breathe } from "./breathe.ts";
 import type { Candidate } from "./candidates.ts";
 import type { Query } from "./query.ts";
 import { WordSlots } from "./word-slots.ts";
@@ -24,10 +25,14 @@ export interface LexicalScores {
   best(index: number): readonly number[];
 }
 
-export function lexicalScores(candidates: readonly Candidate[], query: Query): LexicalScores {
+export async function lexicalScores(candidates: readonly Candidate[], query: Query): Promise<LexicalScores> {
   const words = [...query.words.keys()];
   const slots = new WordSlots(words);
-  const rows = candidates.map((candidate) => readRow(candidate, slots));
+  const rows: (readonly Hit[])[] = [];
+  for (const candidate of candidates) {
+    rows.push(readRow(candidate, slots));
+    if (rows.length % 2000 === 0) await breathe();
+  }
   const weights = wordWeights(candidates, rows, words, query);
   const averageLength = average(candidates.filter(isSearched).map(({ facts }) => facts.wordCount));
   const all = new Float64Array(candidates.length);

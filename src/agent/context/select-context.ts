@@ -1,4 +1,5 @@
 import type { PastCommit, SourceTree, TreeFile } from "../../workspace/source-tree.ts";
+import { breathe } from "./breathe.ts";
 import { type Candidate, readCandidates } from "./candidates.ts";
 import { type CachedContext, loadContext, saveContext } from "./context-cache.ts";
 import { emptyFacts, largestIndexedBytes, readFacts } from "./file-facts.ts";
@@ -77,6 +78,19 @@ const kindWeights: Record<FileKind, number> = {
  * same tree and issue give the same answer, with a cache or without. Only the commit and its ancestors are read.
  */
 export async function selectContext(request: ContextRequest): Promise<Ranked[]> {
+  const turn = lastTurn.then(() => select(request));
+  lastTurn = turn.then(
+    () => {},
+    () => {},
+  );
+  return turn;
+}
+
+/** One selection at a time: it uses a whole core and most of the memory that jobs may add, so that two gain nothing. */
+let lastTurn: Promise<void> = Promise.resolve();
+
+async function select(request: ContextRequest): Promise<Ranked[]> {
+  request.signal?.throwIfAborted();
   const { tree, issue, cacheDirectory, signal } = request;
   const cached = await loadContext(cacheDirectory);
   const [files, commits] = await Promise.all([
@@ -85,7 +99,9 @@ export async function selectContext(request: ContextRequest): Promise<Ranked[]> 
   ]);
   const context = await readContext(tree, files, commits, cached, signal);
   if (context !== cached && cacheDirectory) await saveContext(cacheDirectory, context);
-  return rank(readCandidates(files, context.facts), commits, issue, request.limit ?? defaultLimit);
+  const candidates = readCandidates(files, context.facts);
+  await breathe();
+  return rank(candidates, commits, issue, request.limit ?? defaultLimit);
 }
 
 /** The cached context where it has all that this commit needs, else a new one without what it does not need. */
@@ -110,10 +126,16 @@ async function readContext(
   return { facts, commitFiles: new Map(commits.map(({ sha, files: changed }) => [sha, changed])) };
 }
 
-function rank(candidates: readonly Candidate[], commits: readonly PastCommit[], issue: Issue, limit: number): Ranked[] {
+async function rank(
+  candidates: readonly Candidate[],
+  commits: readonly PastCommit[],
+  issue: Issue,
+  limit: number,
+): Promise<Ranked[]> {
   const query = readQuery(issue);
-  const lexical = lexicalScores(candidates, query);
+  const lexical = await lexicalScores(candidates, query);
   const history = historyScores(candidates, commits, query);
+  await breathe();
   const scores = new ScoreSheet(candidates);
   scores.add("lexical", lexical.all);
   scores.add("path", lexical.path);
@@ -121,11 +143,13 @@ function rank(candidates: readonly Candidate[], commits: readonly PastCommit[], 
   scores.add("similar", history.similar);
   scores.add("activity", history.activity.map(Math.log1p));
   scores.add("named", namedPathScores(candidates, query));
+  await breathe();
   const first = scores.best("source", poolSize);
   const seeds = new Map(first.slice(0, seedCount).map((index) => [index, scores.total[index]!]));
   scores.add("together", history.together(seeds));
   scores.add("imports", importScores(candidates, seeds, first));
 
+  await breathe();
   const testsOf = createTestFinder(candidates, history.together);
   const tests = new Map<number, string[]>();
   const testedBy = new Map<number, string>();
