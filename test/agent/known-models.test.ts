@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { factsOf, findModel } from "../../src/agent/known-models.ts";
+import { factsOf, findModel, modelFactsDate } from "../../src/agent/known-models.ts";
 
 const table = { "claude-opus-4": 1, "claude-opus-4-5": 2, "claude-opus-5": 3, "claude-3-7-sonnet": 4 };
 
@@ -46,4 +46,8 @@ test("factsOf is careful about models that it does not know", () => {
     acceptsTemperature: false,
   });
   expect(factsOf("claude-opus-5-5").contextWindowTokens).toBe(1_000_000);
+});
+
+test("modelFactsDate is a day", () => {
+  expect(new Date(modelFactsDate).toISOString().slice(0, 10)).toBe(modelFactsDate);
 });

@@ -122,7 +122,7 @@ export function messageEvents(message: RawMessage): string {
 }
 
 /** A message with everything that the provider always sends. */
-export function wholeMessage(message: RawMessage) {
+function wholeMessage(message: RawMessage) {
   const content = typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content;
   const callsTools = content.some((block) => block.type === "tool_use");
   return {

@@ -20,6 +20,8 @@ export interface Client {
 export function createClient(config: AnthropicConfig): Client {
   const shared = {
     maxRetries: 0,
+    // Whatever goes wrong is thrown; the SDK would write to the console beside our own log.
+    logLevel: "off" as const,
     fetch: watchedFetch(config.fetch ?? globalThis.fetch, (config.idleTimeoutSeconds ?? 120) * 1000),
     ...(config.baseUrl === undefined ? {} : { baseURL: config.baseUrl }),
   };

@@ -110,6 +110,9 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
   }
 }
 
+const sliceEndMessage =
+  "This call was ended because the time for this part of the work was over. Call it again if you need it.";
+
 /** Without a single turn another slice would not get further either. */
 function endOfSlice(turns: number, ledger: Ledger): WorkResult {
   return turns > 0
@@ -192,9 +195,19 @@ class Conversation {
     });
   }
 
-  /** Runs the tool calls that the last message makes. False when it makes none. */
+  /**
+   * Runs the tool calls that the last message makes. False when it makes none. Calls that are not finished some seconds after
+   * the deadline are answered with an error, so that the turn as a whole is kept.
+   */
   async runTools(signal: AbortSignal): Promise<boolean> {
-    const results = await this.#runner(1, signal).generateToolResponse(signal);
+    const graceMs = (this.#session.config.graceSeconds ?? 20) * 1000;
+    const sliceEnd = new AbortController();
+    const msLeft = Math.max(0, this.#request.budget.deadline.getTime() + graceMs - Date.now());
+    const timer = setTimeout(() => sliceEnd.abort(new Error(sliceEndMessage)), Math.min(2 ** 31 - 1, msLeft));
+    const toolSignal = AbortSignal.any([signal, sliceEnd.signal]);
+    const results = await this.#runner(1, toolSignal)
+      .generateToolResponse(toolSignal)
+      .finally(() => clearTimeout(timer));
     signal.throwIfAborted();
     if (results === null) return false;
     this.messages.push(plainJson(results) as Turn);

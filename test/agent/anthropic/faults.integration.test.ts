@@ -117,6 +117,28 @@ describe("transient faults", () => {
     expect(request.calls[0]!.costUsd).toBeGreaterThan(0);
   });
 
+  test("an answer without an ending is transient, streamed or not, and none of its tools runs", async () => {
+    const directory = await treeOf({ "a.txt": "one" });
+    const server = await raw(() => ({ message: { ...edits, stop_reason: null } }));
+    for (const maxOutputTokens of [4_000, 16_000]) {
+      const error = await transient(modelAt(server.url, { maxOutputTokens }).work(workRequest(directory)));
+      expect(error.message).toContain("the answer ended before it was complete");
+    }
+    expect(readFileSync(join(directory, "a.txt"), "utf8")).toBe("one");
+  });
+
+  test("a failure to record a call is no fault of the model", async () => {
+    const server = await raw(() => ({ message: edits }));
+    const record = async () => {
+      throw Object.assign(new Error("the database is away"), { code: "ECONNREFUSED" });
+    };
+    const error = await modelAt(server.url)
+      .work(workRequest(await treeOf({}), { record }))
+      .catch((thrown: unknown) => thrown);
+    expect(error).not.toBeInstanceOf(TransientModelError);
+    expect((error as Error).message).toBe("the database is away");
+  });
+
   test("a stream that stalls is transient after the idle time", async () => {
     const server = await raw(() => ({ message: edits, stallAfterBytes: Math.floor(size / 2) }));
     const startedAt = Date.now();

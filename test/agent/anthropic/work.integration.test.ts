@@ -217,6 +217,24 @@ describe("work", () => {
     expect(request.turns.length).toBeGreaterThan(1);
   });
 
+  test("work ends a tool that runs on after the deadline, and keeps its turn", async () => {
+    const server = await raw(
+      inOrder({ message: { content: [edit("one", "two"), toolUse("wait", {}), toolUse("wait", {})] } }),
+    );
+    const wait: Tool = {
+      name: "wait",
+      description: "waits",
+      input: z.object({}),
+      run: () => new Promise(() => undefined),
+    };
+    const directory = await treeOf({ "a.txt": "one" });
+    const request = workRequest(directory, { tools: [wait], budget: budget({ deadline: new Date(Date.now() + 200) }) });
+    expect(await modelAt(server.url, { graceSeconds: 0.2 }).work(request)).toMatchObject({ kind: "unfinished" });
+    const [, , results] = request.turns[0]!.transcript as { content: { is_error?: boolean; content: string }[] }[];
+    expect(results!.content.map((result) => result.is_error ?? false)).toEqual([false, true, true]);
+    expect(results!.content[1]!.content).toContain("the time for this part of the work was over");
+  });
+
   test("work is out of time when not one turn was possible", async () => {
     const server = await raw(() => "silence");
     const past = workRequest(await treeOf({}), { budget: budget({ deadline: new Date(Date.now() - 1) }) });
