@@ -3,8 +3,7 @@ import { z } from "zod";
 const line = z.string().max(2_000);
 
 /** The types of a conventional commit that a change can have. */
-export const CommitType = z.enum(["feat", "fix", "docs", "refactor", "perf", "test", "build", "ci", "chore", "style"]);
-export type CommitType = z.infer<typeof CommitType>;
+const CommitType = z.enum(["feat", "fix", "docs", "refactor", "perf", "test", "build", "ci", "chore", "style"]);
 
 /** What the model makes of an issue before anything is written (B7). Limits of length are checked here, not by the provider. */
 export const Analysis = z.object({

@@ -46,7 +46,7 @@ export async function treeOf(files: Record<string, string>): Promise<string> {
   return root;
 }
 
-export type Turn = Parameters<WorkRequest["onTurn"]>[0];
+type Turn = Parameters<WorkRequest["onTurn"]>[0];
 
 export interface Watched extends WorkRequest {
   turns: Turn[];

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Tool } from "../../../src/agent/model.ts";
@@ -110,7 +111,7 @@ describe("work", () => {
     const saved = join(await treeOf({}), "transcript.json");
     const child = spawn(
       process.execPath,
-      [join(import.meta.dirname, "work-in-child.ts"), server.url, directory, saved],
+      [fileURLToPath(new URL("./work-in-child.ts", import.meta.url)), server.url, directory, saved],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     await once(child.stdout, "data");
