@@ -1,19 +1,43 @@
 import { defineConfig } from "vitest/config";
 
-const slow = { testTimeout: 120_000, hookTimeout: 120_000 };
+const fixtures = "test/fixtures/**";
+const integration = "test/**/*.integration.test.ts";
+/** Tests that measure time or load the whole machine (limits of a sandbox, killed processes, whole runs). */
+const alone = ["test/sandbox", "test/engine", "test/e2e"].map((folder) => `${folder}/**/*.integration.test.ts`);
+const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
-// Unit tests need nothing but Node; integration tests start real git, databases, sandboxes and HTTP servers.
+// Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at
+// a time, and those that measure time one after another, so that none takes the processors that another counts on.
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/**/*.integration.test.ts", "test/fixtures/**"] } },
+      {
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: [integration, fixtures],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
       {
         test: {
           name: "integration",
-          include: ["test/**/*.integration.test.ts"],
-          exclude: ["test/fixtures/**"],
+          include: [integration],
+          exclude: [...alone, fixtures],
           maxWorkers: 2,
-          ...slow,
+          sequence: { groupOrder: 1 },
+          ...patient,
+        },
+      },
+      {
+        test: {
+          name: "integration-alone",
+          include: alone,
+          exclude: [fixtures],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+          ...patient,
         },
       },
     ],
