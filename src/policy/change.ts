@@ -31,6 +31,8 @@ export interface Change {
   texts: { name: string; text: string }[];
   /** Paths that the person who asked named: a mode change on one of them was asked for. */
   requestedPaths?: string[];
+  /** All paths at the base, if known: then a new path may not collide with one that is not changed either. */
+  basePaths?: readonly string[];
 }
 
 export interface Finding {
