@@ -28,10 +28,10 @@ export interface LexicalScores {
 export async function lexicalScores(candidates: readonly Candidate[], query: Query): Promise<LexicalScores> {
   const words = [...query.words.keys()];
   const slots = new WordSlots(words);
-  const rows: (readonly Hit[])[] = [];
+  const rows = new HitRows(slots, words.length, candidates.length);
   for (const candidate of candidates) {
-    rows.push(readRow(candidate, slots));
-    if (rows.length % 2000 === 0) await breathe();
+    rows.add(candidate);
+    if (rows.count % 2000 === 0) await breathe();
   }
   const weights = wordWeights(candidates, rows, words, query);
   const averageLength = average(candidates.filter(isSearched).map(({ facts }) => facts.wordCount));
@@ -44,20 +44,22 @@ export async function lexicalScores(candidates: readonly Candidate[], query: Que
     const frequency = countOf(hit) / length + pathWeight * inPath(hit) + definitionWeight * defined(hit);
     return weights[slotOf(hit)]! * saturated(frequency);
   };
-  rows.forEach((row, index) => {
+  for (let index = 0; index < rows.count; index++) {
     const length = lengthOf(index);
-    for (const hit of row) {
+    const row = rows.row(index);
+    for (let at = 0; at < row.length; at++) {
+      const hit = row[at]!;
       all[index]! += gainOf(hit, length);
       path[index]! += weights[slotOf(hit)]! * saturated(pathWeight * inPath(hit));
       definitions[index]! += weights[slotOf(hit)]! * defined(hit);
     }
-  });
+  }
   return {
     all,
     path,
     definitions,
     best: (index) =>
-      [...rows[index]!]
+      [...rows.row(index)]
         .map((hit) => [slotOf(hit), gainOf(hit, lengthOf(index))] as const)
         .sort((a, b) => b[1] - a[1] || a[0] - b[0])
         .slice(0, 8)
@@ -76,47 +78,74 @@ const slotOf = (hit: Hit) => hit >>> 16;
 const countOf = (hit: Hit) => (hit >>> 8) & 255;
 const inPath = (hit: Hit) => (hit >>> 1) & 127;
 const defined = (hit: Hit) => hit & 1;
-const none: readonly Hit[] = [];
 
-function readRow({ path, facts }: Candidate, slots: WordSlots): readonly Hit[] {
-  let row: Hit[] | undefined;
-  const { words, counts, definitions } = facts;
-  for (let at = 0; at < words.length; at++) {
-    const slot = slots.find(words[at]!);
-    if (slot >= 0) {
-      row ??= [];
-      row.push((slot << 16) | (counts[at]! << 8));
+/** The hits of each candidate, one after the other in one array: tens of thousands of small ones would cost more than the search. */
+class HitRows {
+  count = 0;
+  readonly #slots: WordSlots;
+  readonly #ends: Int32Array;
+  /** Slot → place of its hit plus one; one of an earlier row is below the row's start. */
+  readonly #places: Int32Array;
+  #hits = new Int32Array(1 << 14);
+  #length = 0;
+
+  constructor(slots: WordSlots, words: number, candidates: number) {
+    this.#slots = slots;
+    this.#ends = new Int32Array(candidates + 1);
+    this.#places = new Int32Array(words);
+  }
+
+  add({ path, facts }: Candidate): void {
+    const { words, counts, definitions } = facts;
+    const start = this.#length;
+    for (let at = 0; at < words.length; at++) {
+      const slot = this.#slots.find(words[at]!);
+      if (slot >= 0) this.#mark(slot, start, counts[at]! << 8);
     }
+    for (let at = 0; at < definitions.length; at++) {
+      const slot = this.#slots.find(definitions[at]!);
+      if (slot >= 0) this.#mark(slot, start, 1);
+    }
+    scanWords(Buffer.from(path), (word) => {
+      const slot = this.#slots.find(word);
+      if (slot < 0) return;
+      const place = this.#place(slot, start);
+      if (inPath(this.#hits[place]!) < 127) this.#hits[place]! += 2;
+    });
+    this.#ends[++this.count] = this.#length;
   }
-  const mark = (slot: number, change: (hit: Hit) => Hit) => {
-    row ??= [];
-    const at = row.findIndex((hit) => slotOf(hit) === slot);
-    if (at < 0) row.push(change(slot << 16));
-    else row[at] = change(row[at]!);
-  };
-  for (let at = 0; at < definitions.length; at++) {
-    const slot = slots.find(definitions[at]!);
-    if (slot >= 0) mark(slot, (hit) => hit | 1);
+
+  row(index: number): Int32Array {
+    return this.#hits.subarray(this.#ends[index]!, this.#ends[index + 1]!);
   }
-  scanWords(Buffer.from(path), (word) => {
-    const slot = slots.find(word);
-    if (slot >= 0) mark(slot, (hit) => (inPath(hit) < 127 ? hit + 2 : hit));
-  });
-  return row ?? none;
+
+  #mark(slot: number, start: number, bits: number): void {
+    const place = this.#place(slot, start);
+    this.#hits[place]! |= bits;
+  }
+
+  /** May replace the array of hits: called before that is looked at. */
+  #place(slot: number, start: number): number {
+    const known = this.#places[slot]! - 1;
+    if (known >= start) return known;
+    if (this.#length === this.#hits.length) {
+      const larger = new Int32Array(this.#hits.length * 2);
+      larger.set(this.#hits);
+      this.#hits = larger;
+    }
+    this.#hits[this.#length] = slot << 16;
+    this.#places[slot] = ++this.#length;
+    return this.#length - 1;
+  }
 }
 
-function wordWeights(
-  candidates: readonly Candidate[],
-  rows: readonly (readonly Hit[])[],
-  words: readonly number[],
-  query: Query,
-) {
+function wordWeights(candidates: readonly Candidate[], rows: HitRows, words: readonly number[], query: Query) {
   const documents = new Float64Array(words.length);
   let total = 0;
-  rows.forEach((row, index) => {
-    if (!isSearched(candidates[index]!)) return;
+  candidates.forEach((candidate, index) => {
+    if (!isSearched(candidate)) return;
     total++;
-    for (const hit of row) documents[slotOf(hit)]!++;
+    for (const hit of rows.row(index)) documents[slotOf(hit)]!++;
   });
   return words.map((word, slot) => {
     const rarity = Math.log(1 + (total - documents[slot]! + 0.5) / (documents[slot]! + 0.5));

@@ -25,30 +25,25 @@ export function importScores(
 
 /** A name that fits more files than this says too little. */
 const maxFits = 3;
-const indexNames = ["index", "__init__", "mod", "lib", "main"];
+const indexNames = new Set(["index", "__init__", "mod", "lib", "main"]);
 
 class Resolver {
-  /** Path without extension → files. */
-  readonly #stems = new Map<string, number[]>();
-  readonly #byLastTwo = new Map<string, number[]>();
-  readonly #folders = new Map<string, number[]>();
+  /** Last part of a path without extension → files; a folder's main file under the folder's name too. */
+  readonly #named = new Map<string, number[]>();
+  /** Folder → its Go files: a package is imported as a whole. */
+  readonly #packages = new Map<string, number[]>();
   readonly #candidates: readonly Candidate[];
 
   constructor(candidates: readonly Candidate[]) {
     this.#candidates = candidates;
     candidates.forEach(({ path, kind }, index) => {
       if (kind !== "source" && kind !== "test" && kind !== "example") return;
-      const stem = withoutExtension(path);
-      push(this.#stems, stem, index);
-      const parts = stem.split("/");
-      if (indexNames.includes(parts.at(-1)!) && parts.length > 1) {
-        parts.pop();
-        push(this.#stems, parts.join("/"), index);
-      }
-      push(this.#byLastTwo, parts.slice(-2).join("/"), index);
-      if (extensionOf(path) === "go" && kind === "source") {
-        push(this.#folders, path.slice(0, Math.max(0, path.lastIndexOf("/"))), index);
-      }
+      const slash = path.lastIndexOf("/");
+      const name = withoutExtension(path.slice(slash + 1));
+      push(this.#named, name, index);
+      if (indexNames.has(name) && slash > 0)
+        push(this.#named, path.slice(path.lastIndexOf("/", slash - 1) + 1, slash), index);
+      if (kind === "source" && path.endsWith(".go")) push(this.#packages, path.slice(0, Math.max(0, slash)), index);
     });
   }
 
@@ -62,7 +57,11 @@ class Resolver {
 
   #resolve(from: string, specifier: string): readonly number[] {
     const folder = from.slice(0, Math.max(0, from.lastIndexOf("/")));
-    if (/^\.{1,2}(?:\/|$)/.test(specifier)) return this.#at(join(folder, specifier)) ?? this.#named(folder, specifier);
+    if (/^\.{1,2}(?:\/|$)/.test(specifier))
+      return (
+        this.#at(join(folder, specifier)) ??
+        this.#fits(join("", specifier.replace(/^(?:\.{1,2}\/)+/, "")).split("/"), folder)
+      );
     const python = /^(\.+)([\w.]*)$/.exec(specifier);
     if (python) {
       const up = "../".repeat(python[1]!.length - 1);
@@ -79,18 +78,29 @@ class Resolver {
     return [];
   }
 
-  #at(path: string): number[] | undefined {
-    return this.#stems.get(path) ?? this.#stems.get(withoutExtension(path));
+  /** The files at exactly this path, with any extension or as the folder's main file. */
+  #at(path: string): readonly number[] | undefined {
+    const whole = (before: string) => before === "";
+    return this.#ending(path, whole) ?? this.#ending(withoutExtension(path), whole);
   }
 
-  #named(folder: string, specifier: string): readonly number[] {
-    return this.#fits(join("", specifier.replace(/^(?:\.{1,2}\/)+/, "")).split("/"), folder);
+  /** The files whose path ends in `wanted`, where `accepts` is given what stands before it. */
+  #ending(wanted: string, accepts: (before: string) => boolean): readonly number[] | undefined {
+    const named = this.#named.get(wanted.slice(wanted.lastIndexOf("/") + 1));
+    const found = named?.filter((index) => {
+      const stem = withoutExtension(this.#candidates[index]!.path);
+      const folder = stem.slice(0, Math.max(0, stem.lastIndexOf("/")));
+      return [stem, folder].some(
+        (path) => path.endsWith(wanted) && accepts(path.slice(0, path.length - wanted.length)),
+      );
+    });
+    return found && found.length > 0 ? found : undefined;
   }
 
   #goPackage(specifier: string): readonly number[] {
     const parts = specifier.split("/");
     for (let start = 0; start < parts.length; start++) {
-      const files = this.#folders.get(parts.slice(start).join("/"));
+      const files = this.#packages.get(parts.slice(start).join("/"));
       if (files && files.length <= 12) return files;
     }
     return [];
@@ -98,16 +108,10 @@ class Resolver {
 
   #fits(parts: readonly string[], folder: string): readonly number[] {
     if (parts.length === 0) return [];
-    const clean = [...parts.slice(0, -1), withoutExtension(parts.at(-1)!)];
-    const near = this.#stems.get(join(folder, clean.join("/"))) ?? this.#stems.get(clean.join("/"));
-    if (near) return near;
-    if (clean.length < 2) return [];
-    const wanted = `/${clean.join("/")}`;
-    const found = (this.#byLastTwo.get(clean.slice(-2).join("/")) ?? []).filter((index) => {
-      const stem = withoutExtension(this.#candidates[index]!.path);
-      const withoutIndex = stem.replace(/\/[^/]+$/, "");
-      return `/${stem}`.endsWith(wanted) || `/${withoutIndex}`.endsWith(wanted);
-    });
+    const wanted = [...parts.slice(0, -1), withoutExtension(parts.at(-1)!)].join("/");
+    const near = this.#at(join(folder, wanted)) ?? this.#at(wanted);
+    if (near || parts.length < 2) return near ?? [];
+    const found = this.#ending(wanted, (before) => before.endsWith("/")) ?? [];
     return found.length <= maxFits ? found : [];
   }
 }

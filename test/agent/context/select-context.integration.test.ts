@@ -168,3 +168,16 @@ test("selectContext answers for a tree without any file", async () => {
   const commit = repository.commit("empty", Object.fromEntries(Object.keys(files).map((path) => [path, undefined])));
   expect(await selectContext({ tree: tree(commit), issue: { title: "parseBody", body: "" } })).toEqual([]);
 });
+
+test("selectContext ranks the one file that defines a name first among thousands that use all of the issue's other words", async () => {
+  const words = Array.from({ length: 40 }, (_, index) => `topic${index}`);
+  const many = Object.fromEntries(
+    Array.from({ length: 2500 }, (_, index) => [`lib/part${index}.ts`, `// ${index}\n${words.join("\n")}\n`]),
+  );
+  const commit = repository.commit("many", {
+    ...many,
+    "lib/zebra.ts": `${words.join("\n")}\nexport function drainQueue() {}\n`,
+  });
+  const ranked = await selectContext({ tree: tree(commit), issue: { title: "drainQueue", body: words.join(" ") } });
+  expect(ranked[0]!.path).toBe("lib/zebra.ts");
+});
