@@ -81,10 +81,10 @@ export class LocalJob implements Job {
     await this.#freezeSubmodules();
   }
 
-  /** The first checkout, into an empty tree. */
-  async checkOut(sha: string): Promise<void> {
+  /** The first checkout, into an empty tree. Nothing runs any more when it throws. */
+  async checkOut(sha: string, signal: AbortSignal): Promise<void> {
     await this.borrowShallow();
-    await trustedGit(["reset", "--hard", "--quiet", sha, "--"], this.#inTree());
+    await runGit(["reset", "--hard", "--quiet", sha, "--"], { ...this.#inTree(), signal });
     await this.#freezeSubmodules();
   }
 

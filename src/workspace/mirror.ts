@@ -230,33 +230,41 @@ export class Mirror {
   ): Promise<void> {
     const tooMuch = new AbortController();
     const maxBytes = this.#options.maxRepositoryBytes;
+    const packs = join(gitDir, "objects", "pack");
+    const before = new Set(await readdir(packs).catch(() => []));
+    const bytesBefore = await sizeOf(packs);
     const check = async () => {
-      if (repository && (await sizeOf(join(gitDir, "objects", "pack"))) > maxBytes)
+      if (repository && (await sizeOf(packs)) - bytesBefore > maxBytes) {
         tooMuch.abort(tooLarge(`${repository.owner}/${repository.repo}`, maxBytes));
+      }
     };
     const timer = setInterval(() => void check(), sizeCheckMilliseconds);
+    const options = [
+      "--quiet",
+      "--no-tags",
+      "--no-write-fetch-head",
+      "--no-auto-maintenance",
+      "--no-show-forced-updates",
+    ];
     try {
-      await runGit(
-        [
-          "fetch",
-          "--quiet",
-          "--no-tags",
-          "--no-write-fetch-head",
-          "--no-auto-maintenance",
-          "--no-show-forced-updates",
-          ...args,
-        ],
-        {
-          gitDir,
-          signal: AbortSignal.any([signal, tooMuch.signal]),
-          timeoutSeconds: fetchTimeoutSeconds,
-          ...(await remote.options()),
-        },
-      );
+      const { config = [], secrets } = await remote.options();
+      await runGit(["fetch", ...options, ...args], {
+        gitDir,
+        signal: AbortSignal.any([signal, tooMuch.signal]),
+        timeoutSeconds: fetchTimeoutSeconds,
+        // A pack stays a pack: its size is what is looked at, and small files by the hundred are slower.
+        config: [...config, ["fetch.unpackLimit", "1"]],
+        secrets,
+      });
       await check();
       tooMuch.signal.throwIfAborted();
     } catch (error) {
-      if (tooMuch.signal.aborted) await rm(gitDir, { recursive: true, force: true });
+      if (tooMuch.signal.aborted) {
+        for (const [refspec] of args.map((arg) => /refs\/millwright\/pins\/.*/.exec(arg) ?? [])) {
+          if (refspec !== undefined) await rm(join(gitDir, refspec), { force: true });
+        }
+        for (const name of await readdir(packs)) if (!before.has(name)) await rm(join(packs, name), { force: true });
+      }
       throw error;
     } finally {
       clearInterval(timer);

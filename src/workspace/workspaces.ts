@@ -70,7 +70,12 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     async forget(repositoryId) {
       for (const path of mirrors.keys()) if (path.split("/").at(-2) === String(repositoryId)) mirrors.delete(path);
       for (const installation of await readdir(directories.mirrors).catch(() => [])) {
-        await rm(join(directories.mirrors, installation, String(repositoryId)), { recursive: true, force: true });
+        // History may be on its way into it: then it is tried again.
+        await rm(join(directories.mirrors, installation, String(repositoryId)), {
+          recursive: true,
+          force: true,
+          maxRetries: 10,
+        });
       }
       for (const name of await readdir(directories.jobs).catch(() => [])) {
         const directory = join(directories.jobs, name);
@@ -141,7 +146,13 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     await makeGitDirectory(job.gitDir, { alternates: [join(mirror.treeDir, "objects")], head: baseSha });
     await job.neverCommit(commit.neverCommit ?? []);
     await makeKnown(job, mirror, commit);
-    await Promise.all([job.checkOut(sha), requireSize(job, sha)]);
+    // Both at once: a commit that unpacks to more than is allowed is stopped while it does.
+    const stop = new AbortController();
+    const size = requireSize(job, sha).catch((error: unknown) => stop.abort(error));
+    const checkOut = job.checkOut(sha, AbortSignal.any([signal, stop.signal]));
+    await Promise.allSettled([size, checkOut]);
+    stop.signal.throwIfAborted();
+    await checkOut;
   }
 
   /** An opened tree that is at the commit and clean is left as it is. */
@@ -160,7 +171,12 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     const bytes = sha === baseSha ? undefined : await bundle?.();
     if (bytes && bytes.length > 0) {
       await job.borrowShallow();
-      await readBundle(job.gitDir, bytes);
+      await readBundle(job.gitDir, bytes).catch((error: unknown) => {
+        throw new Error(
+          `Cannot open ${sha} of ${job.repository.owner}/${job.repository.repo}: its bundle cannot be read`,
+          { cause: error },
+        );
+      });
     } else if (credential) await mirror.fetch(job.repository, [sha], credential, AbortSignal.timeout(600_000));
     if ((await mirror.has(sha)) || (await job.knows(sha))) return;
     throw new Error(
@@ -243,14 +259,10 @@ function isGone(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-/** Git's words for objects that should be there and are not, or that do not have the content that their name says. */
+/** Whatever git says about a commit that the mirror should have is the mirror's fault, except for a full disk. */
 function isDamage(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    /corrupt|bad object|unable to read|missing blob|invalid object|bad tree object|inflate|could not be read|does not match index/i.test(
-      error.message,
-    )
-  );
+  if (!(error instanceof Error) || /No space left|Disk quota/i.test(error.message)) return false;
+  return error instanceof GitError || /git (?:ls-tree|cat-file) ended with/.test(error.message);
 }
 
 function localJob(job: Job): LocalJob {
