@@ -83,13 +83,6 @@ export async function readHeld(db: Db, fence: Fence): Promise<RunRecord | undefi
   return row;
 }
 
-/** The key of the run's work, which `authorise-trigger` may have resolved to another one than the subject's. */
-export async function currentWorkKey(db: Db, runKey: string): Promise<string> {
-  const [row] = await db.select({ workKey: runs.workKey }).from(runs).where(eq(runs.runKey, runKey));
-  if (!row) throw new Error(`There is no run ${runKey} any more`);
-  return row.workKey;
-}
-
 /** Reasons of the runs among these that were asked to stop, by run key. */
 export async function cancelReasons(db: Db, runKeys: string[]): Promise<Map<string, string>> {
   const rows = await db

@@ -63,15 +63,19 @@ export type StepEnd =
   /** Tried again not before `pauseSeconds` from now; `counted: false` gives the attempt back. */
   | { status: "running"; error?: StoredError; pauseSeconds: number; counted: boolean };
 
-/** Records how an attempt ended. `output: undefined` is kept as absent and replays as undefined. */
-export async function endStep(db: Queries, fence: Fence, path: string, end: StepEnd): Promise<void> {
+/**
+ * Records how an attempt ended. `output: undefined` is kept as absent and replays as undefined.
+ * Returns the key of the run's work, which the step may have changed.
+ */
+export async function endStep(db: Queries, fence: Fence, path: string, end: StepEnd): Promise<string> {
   const changed = await db
     .update(steps)
     .set({ status: end.status, ...columnsOf(end) })
     .from(runs)
     .where(and(eq(steps.runKey, fence.runKey), eq(steps.path, path), eq(runs.runKey, steps.runKey), holds(fence)))
-    .returning({ path: steps.path });
-  if (changed.length === 0) throw new ExecutionLost(fence);
+    .returning({ workKey: runs.workKey });
+  if (!changed[0]) throw new ExecutionLost(fence);
+  return changed[0].workKey;
 }
 
 function columnsOf(end: StepEnd) {

@@ -84,11 +84,14 @@ export async function endRun(db: Db, fence: Fence, limits: TurnLimits): Promise<
         executionExpiresAt: null,
       })
       .where(holds(fence))
-      .returning({ runKey: runs.runKey });
-    if (ended.length === 0) return undefined;
+      .returning({
+        othersWait: sql<boolean>`EXISTS (
+          SELECT 1 FROM runs other WHERE other.repository_id = ${repositoryId} AND other.state = 'waiting-turn')`,
+      });
+    if (!ended[0]) return undefined;
     await tx.delete(turns).where(eq(turns.runKey, fence.runKey));
     await tx.delete(leases).where(eq(leases.runKey, fence.runKey));
-    return grantable(tx, repositoryId, limits);
+    return ended[0].othersWait ? grantable(tx, repositoryId, limits) : [];
   });
 }
 

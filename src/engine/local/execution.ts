@@ -4,7 +4,7 @@ import type { Outcome } from "../../pipeline/outcome.ts";
 import type { Decision, Pipeline } from "../../pipeline/run.ts";
 import { Cancelled, LeaseLost, UserFacingError } from "../../pipeline/step.ts";
 import type { Db } from "../../store/database.ts";
-import { currentWorkKey, holdsNow, type RunRecord } from "../../store/executions.ts";
+import { holdsNow, type RunRecord } from "../../store/executions.ts";
 import {
   beginStep,
   beginWait,
@@ -53,6 +53,13 @@ class StepTimedOut extends Error {
   override name = "StepTimedOut";
 }
 
+/** The place in which an execution is done. */
+export interface Slot {
+  lane: "front" | "work";
+  /** Moves it from the lane of short steps to that of long work, when that has a free slot. */
+  promote(): boolean;
+}
+
 export interface ExecutionContext {
   db: Db;
   log: Logger;
@@ -82,7 +89,7 @@ export class Execution {
   readonly fence: Fence;
   readonly #context: ExecutionContext;
   readonly #run: RunRecord;
-  readonly #lane: "front" | "work";
+  readonly #slot: Slot;
   readonly #startedAt = Date.now();
   readonly #abort = new AbortController();
   readonly #sleeping: Asleep[] = [];
@@ -94,11 +101,11 @@ export class Execution {
   #stopReason: Error | undefined;
   #reporting = false;
 
-  constructor(context: ExecutionContext, fence: Fence, run: RunRecord, lane: "front" | "work") {
+  constructor(context: ExecutionContext, fence: Fence, run: RunRecord, slot: Slot) {
     this.#context = context;
     this.fence = fence;
     this.#run = run;
-    this.#lane = lane;
+    this.#slot = slot;
     this.#workKey = run.workKey;
     this.#stopped.promise.catch(() => undefined);
   }
@@ -142,7 +149,9 @@ export class Execution {
     this.#reporting = true;
     const name = "report-outcome";
     const path = `${name}#1`;
-    const recorded = (await readSteps(this.#context.db, this.fence.runKey)) as RecordedStep[];
+    // Before the outcome was settled, there was nothing to report.
+    const resumed = this.#run.outcome !== null;
+    const recorded = resumed ? ((await readSteps(this.#context.db, this.fence.runKey)) as RecordedStep[]) : [];
     const begun = recorded.find((step) => step.path === path);
     if (begun && begun.status !== "running") return "done";
     const input = { outcome };
@@ -203,7 +212,8 @@ export class Execution {
       const tried = await this.#try(call, path, attempt);
       const durationMs = Date.now() - startedAt;
       if ("output" in tried) {
-        await this.#journal(endStep(db, this.fence, path, { status: "done", output: tried.output }));
+        // The step may have found that the work is another one's: a pull request keeps its issue's key.
+        this.#workKey = await this.#journal(endStep(db, this.fence, path, { status: "done", output: tried.output }));
         this.#context.onEvent({ kind: "step-finished", ...event, status: "done", durationMs });
         return tried.output;
       }
@@ -254,7 +264,7 @@ export class Execution {
 
   /** Once for an execution, also when branches ask at the same time; only in the lane that has slots for long work. */
   #takeTurn(): Promise<boolean> {
-    if (this.#lane === "front") return Promise.resolve(false);
+    if (this.#slot.lane === "front" && !this.#slot.promote()) return Promise.resolve(false);
     this.#turn ??= this.#journal(takeTurn(this.#context.db, this.fence, this.#context.turnLimits)).then((taken) => {
       if (taken) this.#context.onEvent({ kind: "run", ...this.#identity(), state: "running" });
       return taken;
@@ -291,8 +301,6 @@ export class Execution {
         }),
         signal,
       );
-      // The step may have found that the work is another one's: a pull request keeps its issue's key.
-      if (name === "authorise-trigger") this.#workKey = await currentWorkKey(this.#context.db, this.fence.runKey);
       return { output: travelling(output, `output of ${name}`) };
     } catch (error) {
       await this.#rethrowStop(error, path);

@@ -35,6 +35,8 @@ const heartbeatSeconds = 10;
 const expireInSeconds = 12 * 3_600;
 
 interface Fetched {
+  /** The queue that it came from; the slot that it takes may be another lane's. */
+  lane: Lane;
   id: string;
   retryCount: number;
   data: { runKey: string };
@@ -93,7 +95,10 @@ export class Jobs {
   async work(): Promise<void> {
     this.#working = true;
     const { database, pollSeconds } = this.#options;
-    this.#every(pollSeconds, () => this.pump());
+    this.#every(pollSeconds, () => {
+      this.pump();
+      void this.#fetch("dead");
+    });
     if (database.kind === "postgres") {
       this.#every(heartbeatSeconds / 4, () => this.#touch());
       const pump = () => this.pump();
@@ -140,6 +145,16 @@ export class Jobs {
     for (const lane of lanes) await this.#boss.deleteAllJobs(queueOf(lane));
   }
 
+  /** Gives a job of the front lane one of the slots for long work, when one is free, and its own slot to others. */
+  promote(jobId: string): boolean {
+    const job = this.#active.front.get(jobId);
+    if (!job || this.#active.work.size >= this.#slots("work")) return false;
+    this.#active.front.delete(jobId);
+    this.#active.work.set(jobId, job);
+    this.pump();
+    return true;
+  }
+
   /** How many jobs are being executed here. */
   get activeCount(): number {
     return lanes.reduce((sum, lane) => sum + this.#active[lane].size, 0);
@@ -147,7 +162,8 @@ export class Jobs {
 
   /** Fetches for every free slot, soon. */
   pump(): void {
-    for (const lane of lanes) void this.#fetch(lane);
+    void this.#fetch("front");
+    void this.#fetch("work");
   }
 
   /** No further job is fetched from now on. */
@@ -186,7 +202,7 @@ export class Jobs {
         const free = this.#slots(lane) - this.#active[lane].size;
         if (!this.#working || free <= 0) return;
         const jobs = await this.#boss.fetch<{ runKey: string }>(queueOf(lane), { batchSize: free });
-        for (const job of jobs) this.#execute(lane, job as Fetched);
+        for (const job of jobs) this.#execute({ ...(job as Omit<Fetched, "lane">), lane });
       } while (this.#fetching.get(lane) === "again");
     } catch (error) {
       this.#options.log.warn({ error: messageOf(error) }, "cannot fetch jobs; trying again");
@@ -199,25 +215,27 @@ export class Jobs {
     return lane === "dead" ? 1 : this.#options.concurrency[lane];
   }
 
-  #execute(lane: Lane, job: Fetched): void {
+  #execute(job: Fetched): void {
+    const { lane } = job;
     this.#active[lane].set(job.id, job);
     const running = this.#options
       .execute({ id: job.id, runKey: job.data.runKey, lane })
       .then(
-        () => this.#settle(lane, job),
-        (error: unknown) => this.#giveBack(lane, job, error),
+        () => this.#settle(job),
+        (error: unknown) => this.#giveBack(job, error),
       )
       .finally(() => {
-        this.#active[lane].delete(job.id);
         this.#running.delete(running);
-        if (this.#working) void this.#fetch(lane);
+        for (const slots of lanes) {
+          if (this.#active[slots].delete(job.id) && this.#working) void this.#fetch(slots);
+        }
       });
     this.#running.add(running);
   }
 
   /** Completes all jobs that finished while the last batch was written. */
-  #settle(lane: Lane, job: Fetched): Promise<void> {
-    this.#finished[lane].push(job);
+  #settle(job: Fetched): Promise<void> {
+    this.#finished[job.lane].push(job);
     this.#settling ??= this.#settleAll();
     return this.#settling;
   }
@@ -236,17 +254,18 @@ export class Jobs {
     this.#settling = undefined;
   }
 
-  async #giveBack(lane: Lane, job: Fetched, error: unknown): Promise<void> {
+  async #giveBack(job: Fetched, error: unknown): Promise<void> {
     const { log } = this.#options;
     log.error({ runKey: job.data.runKey, error: messageOf(error) }, "a run could not be advanced; trying again");
     await this.#boss
-      .fail(queueOf(lane), [job], { message: messageOf(error) })
+      .fail(queueOf(job.lane), [job], { message: messageOf(error) })
       .catch((failure: unknown) => log.warn({ error: messageOf(failure) }, "cannot give a job back"));
   }
 
   async #touch(): Promise<void> {
+    const active = lanes.flatMap((slots) => [...this.#active[slots].values()]);
     for (const lane of lanes) {
-      const jobs = [...this.#active[lane].values()];
+      const jobs = active.filter((job) => job.lane === lane);
       if (jobs.length > 0) await this.#boss.touch(queueOf(lane), jobs);
     }
   }

@@ -23,7 +23,7 @@ import type { OpenStore } from "../../store/open-store.ts";
 import { endRun, type Granted, grantableEverywhere, placeOf, sleepRun, type TurnLimits } from "../../store/turns.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
-import { type Asleep, Draining, Execution, type ExecutionContext } from "./execution.ts";
+import { type Asleep, Draining, Execution, type ExecutionContext, type Slot } from "./execution.ts";
 import { Intake } from "./intake.ts";
 import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
 
@@ -125,7 +125,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     if (!claimed) return;
     if (claimed.stage === "front" && claimed.state === "running") tell(claimed, "running");
     try {
-      await advanceClaimed(fence, claimed, job.lane);
+      await advanceClaimed(fence, claimed, job);
     } catch (error) {
       if (error instanceof ExecutionLost) {
         log.warn({ runKey: job.runKey }, "another worker took this run over");
@@ -137,38 +137,45 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     }
   }
 
-  async function advanceClaimed(fence: Fence, claimed: RunRecord, from: Lane): Promise<void> {
-    const lane = from === "work" ? "work" : "front";
+  async function advanceClaimed(fence: Fence, claimed: RunRecord, job: { id: string; lane: Lane }): Promise<void> {
+    const slot: Slot = {
+      lane: job.lane === "work" ? "work" : "front",
+      promote: () => {
+        if (job.lane === "dead" || !jobs.promote(job.id)) return false;
+        slot.lane = "work";
+        return true;
+      },
+    };
     let run: RunRecord | undefined = claimed;
     while (run) {
       if (draining) throw new Draining();
-      const ending = run.cancelReason !== null || run.outcome !== null || from === "dead";
-      if (lane === "front" && run.stage === "work" && !ending) {
+      const ending = run.cancelReason !== null || run.outcome !== null || job.lane === "dead";
+      if (slot.lane === "front" && run.stage === "work" && !ending) {
         // Long work has slots of its own.
         const state = run.state === "waiting-turn" ? "waiting-turn" : "running";
-        if (await fallAsleep(fence, run, { state, wakeInSeconds: 0 }, lane)) return;
-      } else if (await advanceOnce(fence, run, lane, from === "dead")) return;
+        if (await fallAsleep(fence, run, { state, wakeInSeconds: 0 }, slot)) return;
+      } else if (await advanceOnce(fence, run, slot, job.lane === "dead")) return;
       run = await readHeld(db, fence);
     }
     throw new ExecutionLost(fence);
   }
 
   /** True when this execution is over; false when there is news and the run is to be told again. */
-  async function advanceOnce(fence: Fence, run: RunRecord, lane: "front" | "work", dead: boolean): Promise<boolean> {
+  async function advanceOnce(fence: Fence, run: RunRecord, slot: Slot, dead: boolean): Promise<boolean> {
     let outcome: Outcome | null = run.outcome;
     if (!outcome) {
       const told = dead
         ? givenUp(run)
         : run.cancelReason
           ? cancelled(run.cancelReason)
-          : await tellPipeline(fence, run, lane);
-      if ("state" in told) return fallAsleep(fence, run, told, lane);
+          : await tellPipeline(fence, run, slot);
+      if ("state" in told) return fallAsleep(fence, run, told, slot);
       outcome = (await settleOutcome(db, fence, told)) ?? null;
       if (!outcome) throw new ExecutionLost(fence);
     }
     const settled = outcome;
-    const reported = await held(fence, run, lane, (execution) => execution.report(settled));
-    if (reported !== "done") return fallAsleep(fence, run, reported, lane);
+    const reported = await held(fence, run, slot, (execution) => execution.report(settled));
+    if (reported !== "done") return fallAsleep(fence, run, reported, slot);
     const granted = await endRun(db, fence, turnLimits);
     if (!granted) throw new ExecutionLost(fence);
     onEvent({ kind: "run", runKey: run.runKey, workKey: run.workKey, pipeline: run.pipeline, state: "ended", outcome });
@@ -176,10 +183,10 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     return true;
   }
 
-  async function tellPipeline(fence: Fence, run: RunRecord, lane: "front" | "work"): Promise<Outcome | Asleep> {
+  async function tellPipeline(fence: Fence, run: RunRecord, slot: Slot): Promise<Outcome | Asleep> {
     const pipeline = pipelines[run.pipeline];
     if (!pipeline) return failed(run, new Error(`There is no pipeline called ${run.pipeline}`));
-    return held(fence, run, lane, async (execution) => {
+    return held(fence, run, slot, async (execution) => {
       try {
         const told = await execution.tell(pipeline);
         if (execution.stopReason) throw execution.stopReason;
@@ -197,10 +204,10 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   async function held<T>(
     fence: Fence,
     run: RunRecord,
-    lane: "front" | "work",
+    slot: Slot,
     work: (execution: Execution) => Promise<T>,
   ): Promise<T> {
-    const execution = new Execution(context, fence, run, lane);
+    const execution = new Execution(context, fence, run, slot);
     executions.set(fence.executionId, execution);
     // What came between reading the run and registering here would be seen by nobody.
     if (draining) execution.stop(new Draining());
@@ -223,8 +230,8 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   }
 
   /** False when there is news, and the execution goes on. */
-  async function fallAsleep(fence: Fence, run: RunRecord, asleep: Asleep, lane: "front" | "work"): Promise<boolean> {
-    const wantsTurn = asleep.state === "waiting-turn" && lane === "work";
+  async function fallAsleep(fence: Fence, run: RunRecord, asleep: Asleep, slot: Slot): Promise<boolean> {
+    const wantsTurn = asleep.state === "waiting-turn" && slot.lane === "work";
     const { wakes, runKey, priority } = run;
     const { slept, stage, granted } = await sleepRun(db, fence, { ...asleep, wakes, wantsTurn }, turnLimits);
     if (!slept) return false;

