@@ -10,6 +10,7 @@ describe("protectionOf", () => {
     [".g\u0131thub/workflows/ci.yml", "ci"],
     [".github\u200b/workflows/ci.yml", "ci"],
     ["\uff0egithub/workflows/ci.yml", "ci"],
+    [".git\u210cub/workflows/ci.yml", "ci"],
     [".github./workflows /ci.yml", "ci"],
     [".github/actions/setup/action.yml", "ci"],
     [".gitlab-ci.yml", "ci"],

@@ -45,6 +45,14 @@ describe("createRedactor", () => {
     expect(redactor.contains("-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----")).toEqual([]);
   });
 
+  it("finds a short value in each alphabet, where separators cannot be allowed for", () => {
+    const value = "\u00bf?>~ab";
+    const redactor = createRedactor([{ name: "T", value }]);
+    for (const encoding of ["base64", "base64url", "hex"] as const)
+      expect(redactor.contains(Buffer.from(value).toString(encoding))).toEqual(["T"]);
+    expect(redactor.contains(Buffer.from(value).toString("hex").toUpperCase())).toEqual(["T"]);
+  });
+
   it("finds a value in bytes, also in UTF-16", () => {
     const redactor = createRedactor([{ name: "T", value: token }]);
     expect(

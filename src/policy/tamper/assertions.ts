@@ -192,13 +192,13 @@ const xunit: Pattern = {
 
 const fluent: Pattern = {
   pattern:
-    /(?<![\w$.])(?:expect|assertThat|assert_that|verify|assertThatThrownBy|assertThatCode|assertSoftly)\s*(?:<[^>()]*>)?\s*\(/g,
+    /(?<![\w$.])(?:expect|assertThat|assert_that|verify|assertThatThrownBy|assertThatCode|assertSoftly)\s*(?:<[^>()]{0,200}>)?\s*\(/g,
   read: chained,
 };
 
 const patterns: Record<Language, Pattern[]> = {
   javascript: [
-    { pattern: /(?<![\w$.])expect(?:\s*\.\s*(?:soft|poll))?\s*(?:<[^>()]*>)?\s*\(/g, read: chained },
+    { pattern: /(?<![\w$.])expect(?:\s*\.\s*(?:soft|poll))?\s*(?:<[^>()]{0,200}>)?\s*\(/g, read: chained },
     {
       pattern:
         /(?<![\w$.])(?:assert|t|tap)\s*\.\s*((?!(?:skip|todo|test|plan|end|context|log|diagnostic|mock|teardown|after|before|each)\b)\w+)\s*\(/g,

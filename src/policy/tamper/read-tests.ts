@@ -99,8 +99,8 @@ const swallowing: Record<Language, RegExp> = {
     /\bcatch\s*(?:\(\s*[\w$]*\s*\))?\s*\{\s*\}|\.catch\s*\(\s*(?:\(\s*[\w$]*\s*\)|[\w$]+)\s*=>\s*(?:\{\s*\}|undefined|null)/g,
   python: /\bexcept\b[^\n:]*:\s*(?:pass\b|\.\.\.|return\b)|\bsuppress\s*\(/g,
   go: /\brecover\s*\(\s*\)/g,
-  java: /\bcatch\s*\([^)]*\)\s*\{\s*\}/g,
-  kotlin: /\bcatch\s*\([^)]*\)\s*\{\s*\}|\brunCatching\b/g,
+  java: /\bcatch\s*\([^)]{0,300}\)\s*\{\s*\}/g,
+  kotlin: /\bcatch\s*\([^)]{0,300}\)\s*\{\s*\}|\brunCatching\b/g,
   rust: /\bcatch_unwind\b/g,
   ruby: /\brescue\b[^\n]*\n\s*(?:nil\s*\n\s*)?end\b|\brescue\s+nil\b/g,
 };
@@ -230,7 +230,7 @@ function goBlocks(text: string, code: string): Block[] {
   );
   if (constraint !== null)
     blocks.push({ kind: "group", name: "", start: 0, end: text.length, skipped: `build constraint`, focused: false });
-  for (const match of code.matchAll(/^func\s+((?:Test|Fuzz|Example)\w*)\s*\([^)]*\)\s*\{/gm)) {
+  for (const match of code.matchAll(/^func\s+((?:Test|Fuzz|Example)\w*)\s*\([^)]{0,300}\)\s*\{/gm)) {
     const end = partner[match.index + match[0].length - 1] ?? 0;
     if (end > 0)
       blocks.push({
@@ -262,7 +262,7 @@ function annotatedBlocks(text: string, code: string): Block[] {
   const partner = partners(code);
   const blocks: Block[] = [];
   const off = /@(?:[\w.]*\.)?(?:Disabled\w*|Ignore|EnabledIf\w*|EnabledOn\w*|Ignored)\b/;
-  for (const match of code.matchAll(/\b(?:class|object)\s+(\w+)[^{};]*\{/g)) {
+  for (const match of code.matchAll(/\b(?:class|object)\s+(\w+)[^{};]{0,500}\{/g)) {
     const end = partner[match.index + match[0].length - 1] ?? 0;
     const head = headBefore(code, match.index);
     if (end > 0)
@@ -276,7 +276,7 @@ function annotatedBlocks(text: string, code: string): Block[] {
       });
   }
   for (const match of code.matchAll(
-    /(?:\bvoid|\bfun|\b(?:Stream|Collection|Iterable|List)<[^>(]*>)\s+(?:`[^`\n]*`|\w+)\s*\(/g,
+    /(?:\bvoid|\bfun|\b(?:Stream|Collection|Iterable|List)<[^>(]{0,200}>)\s+(?:`[^`\n]*`|\w+)\s*\(/g,
   )) {
     const head = headBefore(code, match.index);
     const name = /(`[^`\n]*`|\w+)\s*\($/.exec(text.slice(match.index, match.index + match[0].length))?.[1] ?? "";
@@ -304,7 +304,7 @@ function annotatedBlocks(text: string, code: string): Block[] {
 function rustBlocks(code: string): Block[] {
   const partner = partners(code);
   const blocks: Block[] = [];
-  for (const match of code.matchAll(/\bfn\s+(\w+)\s*(?:<[^>{]*>)?\s*\(/g)) {
+  for (const match of code.matchAll(/\bfn\s+(\w+)\s*(?:<[^>{]{0,300}>)?\s*\(/g)) {
     const head = headBefore(code, match.index);
     if (!/#\[\s*(?:[\w:]*::)?(?:test|rstest|test_case|quickcheck|wasm_bindgen_test|proptest)\b/.test(head)) continue;
     const close = partner[match.index + match[0].length - 1] ?? 0;
