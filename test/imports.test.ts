@@ -8,7 +8,10 @@ import { steps } from "../src/pipeline/steps/index.ts";
 import { checkImports, pipelineFiles } from "./support/import-rules.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const sources = globSync("src/**/*.ts", { cwd: root }).map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+const sources = globSync("src/**/*.ts", { cwd: root }).map((path) => ({
+  path,
+  text: readFileSync(join(root, path), "utf8"),
+}));
 const pipelines = sources.filter(({ path }) => pipelineFiles.includes(path.replace("src/", "")));
 
 describe("imports point one way", () => {
@@ -20,14 +23,21 @@ describe("imports point one way", () => {
 
   const policy = { "src/policy/redact.ts": "export const redact = 1;\nexport type Redact = 1;" };
   const graphs: [string, Record<string, string>, string[]][] = [
-    ["what everyone may use", { ...policy, "src/checks/a.ts": 'import { redact } from "../policy/redact.ts";\nredact;' }, []],
+    [
+      "what everyone may use",
+      { ...policy, "src/checks/a.ts": 'import { redact } from "../policy/redact.ts";\nredact;' },
+      [],
+    ],
     [
       "a cycle",
       {
         "src/policy/a.ts": 'import { b } from "./b.ts";\nexport const a = () => b;',
         "src/policy/b.ts": 'import { a } from "./a.ts";\nexport const b = () => a;',
       },
-      ["cycle: src/policy/a.ts → src/policy/b.ts → src/policy/a.ts", "cycle of types: src/policy/a.ts → src/policy/b.ts → src/policy/a.ts"],
+      [
+        "cycle: src/policy/a.ts → src/policy/b.ts → src/policy/a.ts",
+        "cycle of types: src/policy/a.ts → src/policy/b.ts → src/policy/a.ts",
+      ],
     ],
     [
       "a cycle of types",
@@ -52,7 +62,9 @@ describe("imports point one way", () => {
         "src/pipeline/issue-to-pr.ts": 'import { shape } from "./steps/shapes.ts";\nshape;',
         "src/pipeline/steps/shapes.ts": "export const shape = 1;",
       },
-      ["pipeline/answer-command.ts and its like may not import: src/pipeline/issue-to-pr.ts → src/pipeline/steps/shapes.ts"],
+      [
+        "pipeline/answer-command.ts and its like may not import: src/pipeline/issue-to-pr.ts → src/pipeline/steps/shapes.ts",
+      ],
     ],
     [
       "a pipeline that imports a step's type",
@@ -81,7 +93,11 @@ describe("imports point one way", () => {
       ["pipeline/steps", "handlers"],
       ["telemetry", "store"],
     ]),
-    ["a folder without a rule", { "src/magic/a.ts": "export const a = 1;" }, ["no rule says what src/magic/a.ts may import"]],
+    [
+      "a folder without a rule",
+      { "src/magic/a.ts": "export const a = 1;" },
+      ["no rule says what src/magic/a.ts may import"],
+    ],
     [
       "a test in the product",
       { "src/policy/a.ts": 'import { b } from "../../test/b.ts";\nb;', "test/b.ts": "export const b = 1;" },
@@ -90,8 +106,10 @@ describe("imports point one way", () => {
     [
       "a package through another door",
       {
-        "src/workspace/a.ts": 'import { execa } from "execa";\nimport { simpleGit } from "simple-git";\nexeca; simpleGit;',
-        "src/sandbox/a.ts": 'import { execa } from "execa";\nimport type { SimpleGit } from "simple-git";\nexeca;\nexport type G = SimpleGit;',
+        "src/workspace/a.ts":
+          'import { execa } from "execa";\nimport { simpleGit } from "simple-git";\nexeca; simpleGit;',
+        "src/sandbox/a.ts":
+          'import { execa } from "execa";\nimport type { SimpleGit } from "simple-git";\nexeca;\nexport type G = SimpleGit;',
         "src/run/a.ts": 'import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";\nbetaZodTool;',
       },
       [
@@ -168,7 +186,10 @@ describe("the environment is read in one place", () => {
   test("process.env is read in src/config/operator.ts; elsewhere PATH alone", () => {
     for (const { path, text } of sources) {
       const allowed = readsAll.includes(path) ? /^/ : readsPath.includes(path) ? /^PATH$/ : /^\b$/;
-      expect({ path, found: environmentReads(text).filter((name) => !allowed.test(name)) }).toEqual({ path, found: [] });
+      expect({ path, found: environmentReads(text).filter((name) => !allowed.test(name)) }).toEqual({
+        path,
+        found: [],
+      });
     }
   });
 
@@ -189,7 +210,9 @@ describe("the environment is read in one place", () => {
 function environmentReads(text: string): string[] {
   const reads =
     /\bprocess\??\.env\b(?:\??\.(?<dotted>\w+)|(?:\?\.)?\[["'](?<quoted>\w+)["']\])?|\benv\b[^=;]*\}\s*=\s*process\b|import[^;]*\benv\b[^;]*"(?:node:)?process"/g;
-  return [...withoutComments(text).matchAll(reads)].map(({ groups }) => groups?.dotted ?? groups?.quoted ?? "everything");
+  return [...withoutComments(text).matchAll(reads)].map(
+    ({ groups }) => groups?.dotted ?? groups?.quoted ?? "everything",
+  );
 }
 
 /** Without comments that fill a line or start after a blank; strings are left alone, as addresses hold slashes. */

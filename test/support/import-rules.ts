@@ -4,7 +4,9 @@ import { cruise, type ICruiseResult, type IForbiddenRuleType } from "dependency-
 const vocabulary = ["intent", "limits", "outcome", "run", "step"].map((name) => `pipeline/${name}.ts`);
 
 /** The stories themselves, which every engine must be able to bundle: types only, and one another. */
-export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "iterate-pr"].map((name) => `pipeline/${name}.ts`);
+export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "iterate-pr"].map(
+  (name) => `pipeline/${name}.ts`,
+);
 
 /**
  * Who may import what in src/, besides its own folder and `everyone`; AGENTS.md has the same table in words.
@@ -42,7 +44,12 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
 const everyone = ["policy/", "config/"];
 
 /** A package that one folder alone may import, so that what it can do has one door. */
-const doors = { execa: "sandbox/", "simple-git": "workspace/", "@anthropic-ai/sdk": "agent/", "@anthropic-ai/sandbox-runtime": "sandbox/" };
+const doors = {
+  execa: "sandbox/",
+  "simple-git": "workspace/",
+  "@anthropic-ai/sdk": "agent/",
+  "@anthropic-ai/sandbox-runtime": "sandbox/",
+};
 
 /**
  * Draws the graph of src/ below `baseDir` with dependency-cruiser.
@@ -66,7 +73,9 @@ export async function checkImports(baseDir: string): Promise<{ moduleCount: numb
     violations: [
       ...strangers.map((source) => `no rule says what ${source} may import`),
       ...summary.violations.map(({ rule, from, to, cycle }) =>
-        cycle === undefined ? `${rule.name}: ${from} → ${to}` : `${rule.name}: ${[from, ...cycle.map(({ name }) => name)].join(" → ")}`,
+        cycle === undefined
+          ? `${rule.name}: ${from} → ${to}`
+          : `${rule.name}: ${[from, ...cycle.map(({ name }) => name)].join(" → ")}`,
       ),
     ],
   };
@@ -80,7 +89,12 @@ function arrowRules(): IForbiddenRuleType[] {
     const allowed = [...values, ...own, ...(own.some((path) => everyone.includes(path)) ? [] : everyone)];
     const name = area.length === 1 ? `${area[0]} may not import` : `${area[0]} and its like may not import`;
     return [
-      { name, severity: "error", from, to: { path: "^src/", pathNot: allowedPattern(allowed), dependencyTypesNot: ["type-only"] } },
+      {
+        name,
+        severity: "error",
+        from,
+        to: { path: "^src/", pathNot: allowedPattern(allowed), dependencyTypesNot: ["type-only"] },
+      },
       {
         name: `${name}, even as a type,`,
         severity: "error",
@@ -101,7 +115,12 @@ function doorRules(): IForbiddenRuleType[] {
 }
 
 const cycleRules: IForbiddenRuleType[] = [
-  { name: "cycle", severity: "error", from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } } },
+  {
+    name: "cycle",
+    severity: "error",
+    from: {},
+    to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+  },
   // A step is given Deps, whose parts speak of steps: by type alone, and through these two files alone.
   {
     name: "cycle of types",

@@ -16,11 +16,14 @@ const files = {
     'test("adds", () => {}); test.skip("one (needs bubblewrap)", () => {}); test("two", (context) => context.skip("no server"));\n' +
     'describe.skipIf(true)("group (needs go)", () => { test("three", () => {}); }); test.todo("four"); test.skip("five", () => {});',
   only: 'test.only("adds", () => {}); test("subtracts", () => {});',
-  "hook-fails": 'describe("group", () => { beforeAll(() => { throw new Error("no database"); }); test("one", () => {}); test("two", () => {}); });',
+  "hook-fails":
+    'describe("group", () => { beforeAll(() => { throw new Error("no database"); }); test("one", () => {}); test("two", () => {}); });',
   "cannot-load": 'import "./missing.ts"; test("adds", () => {});',
   "nothing-inside": "",
-  "fails-later": 'test("adds", () => { setTimeout(() => { throw new Error("too late"); }); return new Promise((done) => setTimeout(done, 50)); });',
-  hangs: 'console.log("pid " + process.pid); test("waits", () => new Promise((done) => setTimeout(done, 60_000)), 60_000);',
+  "fails-later":
+    'test("adds", () => { setTimeout(() => { throw new Error("too late"); }); return new Promise((done) => setTimeout(done, 50)); });',
+  hangs:
+    'console.log("pid " + process.pid); test("waits", () => new Promise((done) => setTimeout(done, 60_000)), 60_000);',
 };
 let root: string;
 
@@ -28,7 +31,8 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "run-tests-"));
   await mkdir(join(root, "test"));
   await symlink(modules, join(root, "node_modules"));
-  for (const [name, text] of Object.entries(files)) await writeFile(join(root, "test", `${name}.test.ts`), `${head}${text}\n`);
+  for (const [name, text] of Object.entries(files))
+    await writeFile(join(root, "test", `${name}.test.ts`), `${head}${text}\n`);
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
@@ -56,7 +60,10 @@ test("run-tests ends with the counts and exit code 0 when everything passes", as
 });
 
 test("run-tests counts a failed test and exits with 1", async () => {
-  expect(await run(["test/passes", "test/fails.test"])).toMatchObject({ code: 1, last: "2 passed, 1 failed, 0 skipped" });
+  expect(await run(["test/passes", "test/fails.test"])).toMatchObject({
+    code: 1,
+    last: "2 passed, 1 failed, 0 skipped",
+  });
 });
 
 test("run-tests names each skipped test with its reason", async () => {
@@ -74,18 +81,26 @@ test("run-tests names each skipped test with its reason", async () => {
 test("run-tests fails on each skip where CI is true", async () => {
   const { code, output, last } = await run(["test/skips"], { ci: true });
   expect({ code, last }).toEqual({ code: 1, last: "1 passed, 5 failed, 0 skipped" });
-  expect(output).toContain("FAILED skipped, which CI=true forbids: test/skips.test.ts > one (needs bubblewrap): needs bubblewrap");
+  expect(output).toContain(
+    "FAILED skipped, which CI=true forbids: test/skips.test.ts > one (needs bubblewrap): needs bubblewrap",
+  );
 });
 
 test("run-tests refuses .only, which would leave out the rest", async () => {
-  expect(await run(["test/only"])).toMatchObject({ code: 1, last: expect.stringMatching(/ [1-9] failed, \d skipped$/) });
+  expect(await run(["test/only"])).toMatchObject({
+    code: 1,
+    last: expect.stringMatching(/ [1-9] failed, \d skipped$/),
+  });
 });
 
 test("run-tests counts what fails outside of a test: hooks, loading, empty files, late errors", async () => {
   expect(await run(["test/hook-fails"])).toMatchObject({ code: 1, last: "0 passed, 3 failed, 0 skipped" });
   expect(await run(["test/cannot-load"])).toMatchObject({ code: 1, last: "0 passed, 1 failed, 0 skipped" });
   expect(await run(["test/nothing-inside"])).toMatchObject({ code: 1, last: "0 passed, 1 failed, 0 skipped" });
-  expect(await run(["test/fails-later"])).toMatchObject({ code: 1, last: expect.stringMatching(/ passed, 1 failed, 0 skipped$/) });
+  expect(await run(["test/fails-later"])).toMatchObject({
+    code: 1,
+    last: expect.stringMatching(/ passed, 1 failed, 0 skipped$/),
+  });
 });
 
 test("run-tests fails when no file matches", async () => {
@@ -93,7 +108,10 @@ test("run-tests fails when no file matches", async () => {
 });
 
 test("run-tests leaves the tests that -t does not name out of the counts", async () => {
-  expect(await run(["test/passes", "test/skips", "-t", "adds"])).toMatchObject({ code: 0, last: "2 passed, 0 failed, 0 skipped" });
+  expect(await run(["test/passes", "test/skips", "-t", "adds"])).toMatchObject({
+    code: 0,
+    last: "2 passed, 0 failed, 0 skipped",
+  });
 });
 
 test("run-tests takes its worker processes with it when it is stopped", async () => {

@@ -13,11 +13,18 @@ async function runTests(args: readonly string[]): Promise<number> {
     pattern: options.testNamePattern === undefined ? undefined : new RegExp(options.testNamePattern),
   });
   // `.only` would leave out the rest without a word.
-  const vitest = await createVitest({ ...options, run: true, watch: false, allowOnly: false, reporters: ["default", reporter] });
+  const vitest = await createVitest({
+    ...options,
+    run: true,
+    watch: false,
+    allowOnly: false,
+    reporters: ["default", reporter],
+  });
   try {
     await vitest.start(filter);
   } catch (error) {
-    if (reporter.tally.failed === 0) reporter.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    if (reporter.tally.failed === 0)
+      reporter.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
     await vitest.close();
   }
