@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
+import { createModel } from "../agent/create-model.ts";
 import type { Model } from "../agent/model.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import { createLocalEngine, type LocalEngine } from "../engine/local/local-engine.ts";
@@ -21,7 +22,6 @@ import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { createWorkspaces } from "../workspace/workspaces.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
 import { createExecuteStep, type EffectFault } from "./execute-step.ts";
-import { createModel } from "./models.ts";
 import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
 
 /** One worker process: everything that runs in it, put together. */

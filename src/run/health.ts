@@ -4,7 +4,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import type { ApplicationFunctionOptions } from "probot";
 import type { Worker } from "./compose.ts";
-import { modelAddress } from "./models.ts";
+import type { OperatorConfig } from "../config/operator.ts";
 
 export interface Health {
   /** From now on `/readyz` says no, so that no new webhooks are sent here. */
@@ -98,6 +98,11 @@ function probes(worker: Worker): Promise<Probe[]> {
       return address === undefined ? `${operator.model.provider}, reached by the cloud's client` : reach(address);
     }),
   ]);
+}
+
+/** Where the model is reached over HTTP; undefined where the cloud's own client decides. */
+function modelAddress(config: OperatorConfig["model"]): string | undefined {
+  return config.provider === "anthropic" ? (config.baseUrl ?? "https://api.anthropic.com") : config.baseUrl;
 }
 
 async function reach(url: string): Promise<string> {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { afterEach, describe, expect, test } from "vitest";
-import type { RawReply } from "../support/scripted-model.ts";
+import type { RawMessage, RawReply } from "../support/scripted-model.ts";
 import { analysis, finish, type Scenario, startScenario, useTools } from "../support/scenario.ts";
 
 let scenario: Scenario | undefined;
@@ -63,7 +63,7 @@ describe("Build: a labelled issue", () => {
 
   test.skipIf(skipped("python3"))("becomes one in a Python repository after two failed attempts (needs python3)", async () => {
     const s = await start({ sample: "shapes-py" });
-    const run = await s.ended(s.labelIssue());
+    const run = await s.ended(s.labelIssue(), { seconds: 110 });
     expect(run.outcome).toMatchObject({ kind: "ready" });
     const steps = await s.app.worker.store.runs.steps(run.runKey);
     expect(steps.filter((step) => step.name === "run-checks")).toHaveLength(3);
@@ -71,7 +71,7 @@ describe("Build: a labelled issue", () => {
 
   test.skipIf(skipped("go"))("becomes one in a Go repository at once (needs go)", async () => {
     const s = await start({ sample: "ledger-go" });
-    const run = await s.ended(s.labelIssue());
+    const run = await s.ended(s.labelIssue(), { seconds: 110 });
     expect(run.outcome).toMatchObject({ kind: "ready" });
   });
 
@@ -292,9 +292,10 @@ describe("Build: a labelled issue", () => {
   });
 
   test("is not started when the day's budget is used up", async () => {
-    const s = await start({ model: simpleWork, environment: { MILLWRIGHT_REPOSITORY_DAY_USD: "0.0001" } });
+    const dear = { message: { ...(analysis() as { message: RawMessage }).message, usage: { input_tokens: 1_000_000 } } };
+    const s = await start({ model: (request) => (request.stage === "analyse-issue" ? dear : simpleWork(request)), environment: { MILLWRIGHT_REPOSITORY_DAY_USD: "1" } });
     const first = s.labelIssue();
-    expect((await s.ended(first)).outcome?.kind).toBe("failed");
+    expect((await s.ended(first)).outcome).toMatchObject({ kind: "failed", reason: expect.stringContaining("for this repository today is used up") });
     const asked = s.modelRequests();
     const second = s.labelIssue({ title: "Another thing to do", body: "More." });
     const run = await s.ended(second);

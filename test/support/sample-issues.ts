@@ -6,7 +6,7 @@ export const sampleIssues = {
   },
   "shapes-py": {
     title: "circle() returns the wrong area",
-    body: "`circle(2)` returns 6.28 but should be about 12.566. A negative radius should be refused with `ValueError`.",
+    body: "`circle(3)` returns 9.42 but should be about 28.274. A negative radius should be refused with `ValueError`.",
   },
   "ledger-go": {
     title: "Transfer accepts negative amounts",
