@@ -52,7 +52,7 @@ async function acquire(path: string, signal: AbortSignal): Promise<() => Promise
   try {
     while (!(await tryLink(own, path))) {
       await breakStale(path);
-      await sleep(pollMilliseconds, undefined, { signal });
+      await sleep(pollMilliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   } finally {
     await rm(own, { force: true });

@@ -58,9 +58,17 @@ async function withoutIgnored(gitDir: string, tree: string, paths: readonly stri
   const result = await tryGit(["check-ignore", "-z", "--stdin"], {
     gitDir,
     tree,
-    input: asked.map((path) => `${path}\0`).join(""),
+    // This command knows no literal paths; with "./" in front none is taken for a pattern with magic.
+    input: asked.map((path) => `./${path}\0`).join(""),
+    environment: { GIT_LITERAL_PATHSPECS: "0" },
   });
+  // It ends with 1 when nothing is ignored, with more when it cannot tell.
   if (result.code > 1) return [...paths];
-  const ignored = new Set(result.stdout.toString("utf8").split("\0"));
+  const ignored = new Set(
+    result.stdout
+      .toString("utf8")
+      .split("\0")
+      .map((path) => path.slice(2)),
+  );
   return paths.filter((_, index) => !ignored.has(parents[index]!));
 }
