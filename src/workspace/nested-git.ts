@@ -64,11 +64,7 @@ async function withoutIgnored(gitDir: string, tree: string, paths: readonly stri
   });
   // It ends with 1 when nothing is ignored, with more when it cannot tell.
   if (result.code > 1) return [...paths];
-  const ignored = new Set(
-    result.stdout
-      .toString("utf8")
-      .split("\0")
-      .map((path) => path.slice(2)),
-  );
+  const answers = result.stdout.toString("utf8").split("\0");
+  const ignored = new Set(answers.filter((path) => path !== "").map((path) => path.slice("./".length)));
   return paths.filter((_, index) => !ignored.has(parents[index]!));
 }
