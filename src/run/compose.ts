@@ -23,6 +23,7 @@ import { createWorkspaces } from "../workspace/workspaces.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
 import { createExecuteStep, type EffectFault } from "./execute-step.ts";
 import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
+import { measureModel, measureRuns } from "./measure.ts";
 
 /** One worker process: everything that runs in it, put together. */
 export interface Worker {
@@ -38,13 +39,16 @@ export interface Worker {
   model: Model;
   receive: Receive;
   housekeeping: Housekeeping;
-  /** Ends in order within about `seconds`: what runs is put back for the next process, nothing is lost. Safe to call twice. */
-  stop(seconds: number): Promise<void>;
+  /**
+   * Ends in order within about `seconds`: what runs is put back for the next process, nothing is lost. `lastly` is done
+   * right before the store closes. Safe to call twice.
+   */
+  stop(seconds: number, lastly?: () => Promise<void>): Promise<void>;
 }
 
 export interface ComposeOptions {
   operator: OperatorConfig;
-  /** Probot's client of the App itself. */
+  /** A client of the App itself, which mints the tokens of its installations. */
   authenticate: () => Promise<ProbotOctokit>;
   log?: Logger;
   redactor?: Redactor;
@@ -89,7 +93,7 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
     maxRepositoryBytes: operator.maxRepositoryBytes,
     log,
   });
-  const model = createModel(operator.model, redactor);
+  const model = measureModel(createModel(operator.model, redactor), metrics);
   const status = createStatusProjector({ store, operator, github, log, periodSeconds: options.statusPeriodSeconds });
   const deps: Omit<Deps, "engine"> = { operator, store, workspaces, sandbox, model, redactor, app: github };
   const engine = engineOf({ ...options, deps, store, github, status, metrics, log });
@@ -116,17 +120,27 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
     model,
     receive,
     housekeeping,
-    stop(seconds) {
+    stop(seconds, lastly) {
       stopping ??= (async () => {
-        await housekeeping.stop();
-        await engine.drain(seconds);
-        await status.close();
+        const late = AbortSignal.timeout(seconds * 1000);
+        await Promise.all([unless(late, housekeeping.stop()), engine.drain(seconds)]);
+        await unless(late, status.close());
         await sandbox.close();
+        await lastly?.();
         await store.close();
       })();
       return stopping;
     },
   };
+}
+
+/** Waits for work that may take longer than there is time; what it leaves undone is done after the next start. */
+function unless(late: AbortSignal, work: Promise<void>): Promise<void> {
+  const aborted = new Promise<void>((resolve) => {
+    if (late.aborted) resolve();
+    else late.addEventListener("abort", () => resolve(), { once: true });
+  });
+  return Promise.race([work, aborted]);
 }
 
 function engineOf(options: {
@@ -142,18 +156,29 @@ function engineOf(options: {
   const { operator, store, status, metrics, log } = options;
   const deps = { ...options.deps } as Deps;
   const byName: Record<string, Step<never, unknown>> = steps as unknown as Record<string, Step<never, unknown>>;
+  const logEnded = async (runKey: string) => {
+    const run = await store.runs.get(runKey).catch(() => undefined);
+    const { kind, reason, pullRequest } = run?.outcome ?? {};
+    const facts = { runKey, deliveryId: run?.intent.deliveryId, pipeline: run?.pipeline, outcome: kind, reason, pullRequest: pullRequest?.number };
+    log.info(facts, "run ended");
+  };
   const engine = createLocalEngine({
     store,
     log,
     pipelines,
-    executeStep: createExecuteStep({ deps, steps: byName, github: options.github, status, metrics, log, effectFault: options.effectFault }),
+    executeStep: measureRuns(
+      createExecuteStep({ deps, steps: byName, github: options.github, status, metrics, log, effectFault: options.effectFault }),
+      metrics,
+    ),
     fits: (name, output) => byName[name]?.output.safeParse(output).success === true,
     concurrency: operator.concurrency.worker,
     perRepositoryConcurrency: operator.concurrency.repository,
     onEvent(event) {
       if (event.kind !== "run") return;
-      if (event.state === "ended") metrics.runsEnded.inc({ pipeline: event.pipeline, outcome: event.outcome?.kind ?? "unknown" });
-      else status.touch(event.runKey, event.place);
+      if (event.state === "ended") {
+        metrics.runsEnded.inc({ pipeline: event.pipeline, outcome: event.outcome?.kind ?? "unknown" });
+        void logEnded(event.runKey);
+      } else status.touch(event.runKey, event.place);
     },
   });
   deps.engine = engine;

@@ -2,39 +2,45 @@ import { statfs } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
-import type { ApplicationFunctionOptions } from "probot";
-import type { Worker } from "./compose.ts";
+import type { ApplicationFunctionOptions, ProbotOctokit } from "probot";
 import type { OperatorConfig } from "../config/operator.ts";
+import type { Worker } from "./compose.ts";
 
 export interface Health {
   /** From now on `/readyz` says no, so that no new webhooks are sent here. */
   drain(): void;
   close(): Promise<void>;
-  /** Port of `/health` and `/metrics`. */
+  /** Port of `/health` and `/metrics`; 0 when it could not be used. */
   port: number;
 }
 
-export interface Probe {
+interface Probe {
   name: string;
   ok: boolean;
+  /** In plain words: what was found, or what is wrong. */
   detail: string;
   durationMs: number;
 }
 
+/** So that frequent questions do not become load on the database, GitHub and the model. */
 const cacheMs = 10_000;
 const probeTimeoutMs = 5_000;
+/** Whoever asks whether to send webhooks here waits for the answer. */
+const readyTimeoutMs = 2_000;
+const longWaitSeconds = 600;
 
 /**
  * `/livez` and `/readyz` beside the webhooks, which never fail because GitHub or a model is down; `/health` with every
  * detail and `/metrics` on an address of their own, loopback by default (P9).
  */
-export async function startHealth(worker: Worker, addHandler: ApplicationFunctionOptions["addHandler"]): Promise<Health> {
+export async function startHealth(worker: Worker, client: ProbotOctokit, addHandler: ApplicationFunctionOptions["addHandler"]): Promise<Health> {
   let draining = false;
   const open = new Hono();
   open.get("/livez", (context) => context.json({ ok: true }));
   open.get("/readyz", async (context) => {
-    const database = await probe("database", () => worker.store.ping().then(() => "answers"));
-    const ok = database.ok && !draining;
+    // Why the database does not answer is nobody's business on the public port: /health says it.
+    const { ok: database } = await probe("database", () => worker.store.ping().then(() => "answers"), readyTimeoutMs);
+    const ok = database && !draining;
     return context.json({ ok, database, draining }, ok ? 200 : 503);
   });
   const listen = getRequestListener(open.fetch, { overrideGlobalObjects: false });
@@ -45,7 +51,7 @@ export async function startHealth(worker: Worker, addHandler: ApplicationFunctio
   });
 
   const closed = new Hono();
-  const details = cached(() => probes(worker));
+  const details = cached(() => probes(worker, client));
   closed.get("/health", async (context) => {
     const found = await details();
     const wrong = found.filter((one) => !one.ok).map((one) => `${one.name}: ${one.detail}`);
@@ -55,8 +61,9 @@ export async function startHealth(worker: Worker, addHandler: ApplicationFunctio
   const server = createServer(getRequestListener(closed.fetch, { overrideGlobalObjects: false }));
   const { host, port } = worker.operator.health;
   await new Promise<void>((resolve) => {
-    server.once("error", (error) => {
-      worker.log.warn({ err: error }, `/health and /metrics are not served: ${host}:${port} cannot be used`);
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const reason = error.code === "EADDRINUSE" ? "the port is taken" : error.message;
+      worker.log.error({ host, port }, `/health and /metrics are not served on ${host}:${port}: ${reason}. Set MILLWRIGHT_HEALTH_PORT to a free port.`);
       resolve();
     });
     server.listen(port, host, resolve);
@@ -67,17 +74,21 @@ export async function startHealth(worker: Worker, addHandler: ApplicationFunctio
     drain: () => {
       draining = true;
     },
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }
 
-function probes(worker: Worker): Promise<Probe[]> {
+function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
   const { operator } = worker;
   return Promise.all([
     probe("database", () => worker.store.ping().then(() => (operator.databaseUrl === undefined ? "embedded, answers" : "answers"))),
     probe("queue", async () => {
       const { queued, oldestSeconds } = await worker.store.runs.backlog();
-      if (oldestSeconds > 600) throw new Error(`the oldest queued run waits for ${Math.round(oldestSeconds)} s`);
+      if (oldestSeconds > longWaitSeconds) throw new Error(`the oldest of ${queued} queued runs has waited for ${Math.round(oldestSeconds)} s`);
       return `${queued} queued`;
     }),
     probe("sandbox", async () => {
@@ -89,37 +100,64 @@ function probes(worker: Worker): Promise<Probe[]> {
     probe("disk", async () => {
       const { bavail, bsize } = await statfs(operator.dataDirectory);
       const free = bavail * bsize;
-      if (free < operator.minFreeBytes) throw new Error(`${Math.round(free / 1e6)} MB free in ${operator.dataDirectory}, ${Math.round(operator.minFreeBytes / 1e6)} MB are needed`);
+      if (free < operator.minFreeBytes) throw new Error(`${Math.round(free / 1e6)} MB free in ${operator.dataDirectory}, ${Math.round(operator.minFreeBytes / 1e6)} MB are needed (MILLWRIGHT_MIN_FREE_BYTES)`);
       return `${Math.round(free / 1e6)} MB free`;
     }),
-    probe("github", () => reach(`${operator.github.apiUrl}/meta`)),
-    probe("model", async () => {
-      const address = modelAddress(operator.model);
-      return address === undefined ? `${operator.model.provider}, reached by the cloud's client` : reach(address);
-    }),
+    probe("github", () => askGitHub(operator, client)),
+    probe("model", () => askModel(operator.model)),
   ]);
 }
 
-/** Where the model is reached over HTTP; undefined where the cloud's own client decides. */
-function modelAddress(config: OperatorConfig["model"]): string | undefined {
-  return config.provider === "anthropic" ? (config.baseUrl ?? "https://api.anthropic.com") : config.baseUrl;
+/** Asks who we are: so a wrong key is found as well as a network that is down. */
+async function askGitHub(operator: OperatorConfig, client: ProbotOctokit): Promise<string> {
+  const { apiUrl } = operator.github;
+  try {
+    const { data } = await client.request("GET /app", { request: { retries: 0, signal: AbortSignal.timeout(probeTimeoutMs) } });
+    return `${apiUrl} answers, the App is ${data?.slug ?? operator.app.id}`;
+  } catch (error) {
+    const { status, message } = error as { status?: number; message: string };
+    if (status === 401 || status === 404) throw new Error(`${apiUrl} refuses APP_ID ${operator.app.id} with PRIVATE_KEY (${status}: ${message})`);
+    throw new Error(`${apiUrl} does not answer as it should: ${reasonOf(error)}`);
+  }
 }
 
-async function reach(url: string): Promise<string> {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(probeTimeoutMs), headers: { "user-agent": "millwright" } });
-  if (answer.status >= 500) throw new Error(`${url} answered ${answer.status}`);
-  return `${url} answers`;
+/** Lists the models, which costs nothing; a compatible server that has no list is reached all the same. */
+async function askModel(config: OperatorConfig["model"]): Promise<string> {
+  // Where no address is given, the cloud's own client decides.
+  const address = config.baseUrl ?? (config.provider === "anthropic" ? "https://api.anthropic.com" : undefined);
+  if (address === undefined) return `${config.provider}, reached by the cloud's own client: not asked`;
+  const headers = { "user-agent": "millwright", "anthropic-version": "2023-06-01", ...(config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }) };
+  let status: number;
+  try {
+    status = (await fetch(`${address}/v1/models`, { headers, signal: AbortSignal.timeout(probeTimeoutMs) })).status;
+  } catch (error) {
+    throw new Error(`${address} cannot be reached: ${reasonOf(error)}`);
+  }
+  if (config.provider === "anthropic" && (status === 401 || status === 403)) throw new Error(`${address} refuses ANTHROPIC_API_KEY (${status})`);
+  if (status >= 500) throw new Error(`${address} answered ${status}`);
+  return `${address} answers`;
 }
 
-async function probe(name: string, ask: () => Promise<string>): Promise<Probe> {
+/** What lies beneath "fetch failed". */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message: string; cause?: unknown };
+  const deeper = cause instanceof AggregateError ? cause.errors[0] : cause;
+  return deeper instanceof Error ? reasonOf(deeper) : message;
+}
+
+async function probe(name: string, ask: () => Promise<string>, timeoutMs = probeTimeoutMs + 1_000): Promise<Probe> {
   const startedAt = performance.now();
   const done = (ok: boolean, detail: string): Probe => ({ name, ok, detail, durationMs: Math.round(performance.now() - startedAt) });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer after ${timeoutMs / 1000} s`)), timeoutMs);
+  });
   try {
-    const timeout = AbortSignal.timeout(probeTimeoutMs + 1_000);
-    const late = new Promise<never>((_resolve, reject) => timeout.addEventListener("abort", () => reject(new Error("no answer in time")), { once: true }));
     return done(true, await Promise.race([ask(), late]));
   } catch (error) {
-    return done(false, (error as Error).message);
+    return done(false, reasonOf(error));
+  } finally {
+    clearTimeout(timer);
   }
 }
 

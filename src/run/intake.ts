@@ -4,7 +4,12 @@ import type { Probot } from "probot";
 import type { Logger } from "pino";
 import type { Metrics } from "../telemetry/metrics.ts";
 
-type Middleware = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
+export interface Intake {
+  /** One of Probot's handlers: whether the request was for us, after it was answered. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+  /** From now on deliveries are answered 503; resolves when those under way are answered. */
+  close(): Promise<void>;
+}
 
 interface IntakeOptions {
   webhooks: Pick<Probot["webhooks"], "receive">;
@@ -16,62 +21,92 @@ interface IntakeOptions {
   metrics: Metrics;
 }
 
+interface Answer {
+  status: 200 | 400 | 401 | 413 | 415 | 503;
+  text: string;
+}
+
+/** How long the rest of a refused body is read and thrown away, so that its sender sees the answer and not a reset. */
+const lingerMs = 2_000;
+
 /**
  * The way in (security.md M0): the body is streamed with a byte cap before anything is parsed, the signature is
- * HMAC-SHA256 over the raw bytes in constant time, and the answer comes after the intent is durably queued.
- * Answers 200, 400 (not JSON), 401 (signature), 413 (too large), 415 (type) or 503 (could not be queued).
+ * HMAC-SHA256 over the raw bytes in constant time, and the answer comes after the intent is durably queued. Answers 200,
+ * 400 (not JSON), 401 (signature), 413 (too large), 415 (a form) or 503 (could not be queued), each with one log line.
  * https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
  */
-export function createIntake(options: IntakeOptions): Middleware {
+export function createIntake(options: IntakeOptions): Intake {
   const { log, metrics } = options;
-  return async (request, response) => {
-    if (request.method !== "POST" || (request.url ?? "").split("?")[0] !== options.path) return false;
+  const underWay = new Set<Promise<unknown>>();
+  let closed = false;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
     const event = header(request, "x-github-event") ?? "unknown";
     const deliveryId = header(request, "x-github-delivery") ?? "";
-    const answer = await take(request, options, event, deliveryId).catch((error: unknown) => {
-      log.error({ deliveryId, event, err: error }, "the delivery could not be queued");
+    const { status, text } = await take(request, options, event, deliveryId, () => closed).catch((error: unknown): Answer => {
+      log.error({ deliveryId, event, status: 503, err: error }, "the delivery could not be queued");
       return { status: 503, text: "Not queued; please deliver again." };
     });
-    if (answer.status !== 200 && answer.status !== 503) log.warn({ deliveryId, event, status: answer.status }, `delivery refused: ${answer.text}`);
-    metrics.deliveries.inc({ event: answer.status === 401 || answer.status === 413 ? "unverified" : event, answer: String(answer.status) });
+    if (status !== 200 && status !== 503) log.warn({ deliveryId, event, status }, `delivery refused: ${text}`);
+    // What was not signed may name any event: it must not make a new time series.
+    const verified = status !== 401 && status !== 413;
+    metrics.deliveries.inc({ event: verified ? event : "unverified", answer: String(status) });
     metrics.acknowledgeSeconds.observe((performance.now() - startedAt) / 1000);
-    // A body that was not read to its end would be read by the next request on this connection.
-    const headers = { "content-type": "text/plain", ...(request.complete ? {} : { connection: "close" }) };
-    response.writeHead(answer.status, headers).end(answer.text);
-    if (!request.complete) response.once("finish", () => request.destroy());
-    return true;
+    const headers = { "content-type": "text/plain; charset=utf-8", ...(request.complete ? {} : { connection: "close" }) };
+    response.writeHead(status, headers).end(`${text}\n`);
+    if (!request.complete) discard(request);
+  }
+
+  return {
+    async handle(request, response) {
+      if (request.method !== "POST" || (request.url ?? "").split("?")[0] !== options.path) return false;
+      const answering = answer(request, response);
+      underWay.add(answering);
+      await answering.finally(() => underWay.delete(answering));
+      return true;
+    },
+    async close() {
+      closed = true;
+      await Promise.allSettled([...underWay]);
+    },
   };
 }
 
-async function take(request: IncomingMessage, options: IntakeOptions, event: string, deliveryId: string): Promise<{ status: number; text: string }> {
-  const body = await cappedBody(request, options.maxBodyBytes);
-  if (body === undefined) return { status: 413, text: `The body is larger than ${options.maxBodyBytes} bytes.` };
-  if (!signed(body, header(request, "x-hub-signature-256"), options.secrets)) return { status: 401, text: "The signature is missing or wrong." };
+async function take(request: IncomingMessage, options: IntakeOptions, event: string, deliveryId: string, closed: () => boolean): Promise<Answer> {
+  const body = await signedBody(request, options);
+  if (!Buffer.isBuffer(body)) return body;
   if (deliveryId === "" || event === "unknown") return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
   const payload = parsed(body);
-  if (payload === undefined) return { status: 400, text: "The body is not a JSON object." };
+  if (payload === undefined) {
+    const form = (header(request, "content-type") ?? "").startsWith("application/x-www-form-urlencoded");
+    if (form) return { status: 415, text: "The body is a form. Set the webhook's content type to application/json." };
+    return { status: 400, text: "The body is not a JSON object." };
+  }
+  if (closed()) throw new Error("this process is stopping");
   await options.webhooks.receive({ id: deliveryId, name: event, payload } as Parameters<typeof options.webhooks.receive>[0]);
   return { status: 200, text: "ok" };
 }
 
-/** Undefined when the body exceeds the cap; then no more than the cap was kept. */
-async function cappedBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
-  if (Number(header(request, "content-length") ?? 0) > maxBytes) return undefined;
+/** The body when it is signed and not too large. Without the form of a signature nothing of it is kept. */
+async function signedBody(request: IncomingMessage, { secrets, maxBodyBytes }: IntakeOptions): Promise<Buffer | Answer> {
+  const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBodyBytes} bytes.` };
+  if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) return tooLarge;
+  const signature = header(request, "x-hub-signature-256") ?? "";
+  const keep = /^sha256=[0-9a-f]{64}$/.test(signature);
+  const hashes = keep ? secrets.map((secret) => createHmac("sha256", secret)) : [];
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > maxBytes) return undefined;
-    chunks.push(chunk as Buffer);
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) return tooLarge;
+    for (const hash of hashes) hash.update(chunk);
+    if (keep) chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
-}
-
-function signed(body: Buffer, signature: string | undefined, secrets: string[]): boolean {
-  const given = Buffer.from(signature ?? "", "utf8");
+  const given = Buffer.from(signature);
   // Every secret is tried, whatever the first says: the time does not tell which one fits.
-  return secrets.map((secret) => Buffer.from(`sha256=${createHmac("sha256", secret).update(body).digest("hex")}`)).filter((expected) => expected.length === given.length && timingSafeEqual(expected, given)).length > 0;
+  const matches = hashes.map((hash) => Buffer.from(`sha256=${hash.digest("hex")}`)).filter((expected) => timingSafeEqual(expected, given));
+  return matches.length > 0 ? Buffer.concat(chunks) : { status: 401, text: "The signature is missing or wrong." };
 }
 
 function parsed(body: Buffer): object | undefined {
@@ -81,6 +116,12 @@ function parsed(body: Buffer): object | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Reads on without keeping anything, for a while; then the connection is cut. */
+function discard(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), lingerMs);
+  request.once("close", () => clearTimeout(timer)).on("error", () => undefined).resume();
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

@@ -9,13 +9,12 @@ import { redactorFor } from "./compose.ts";
 async function main(): Promise<void> {
   if (existsSync(".env")) process.loadEnvFile(".env");
   const operator = operatorConfigOrExit();
-  const log = createLogger({ level: operator.logLevel, redactor: redactorFor(operator) });
   const server = new Server({
     host: operator.server.host,
     port: operator.server.port,
     webhookPath: operator.server.webhookPath,
     webhookProxy: operator.server.webhookProxyUrl,
-    log: log as never,
+    log: createLogger({ level: operator.logLevel, redactor: redactorFor(operator) }) as never,
     Probot: Probot.defaults({
       appId: operator.app.id,
       privateKey: operator.app.privateKey,
@@ -23,8 +22,14 @@ async function main(): Promise<void> {
       baseUrl: operator.github.apiUrl,
     }) as typeof Probot,
   });
-  await server.load(application);
-  await server.start();
+  try {
+    await server.load(application);
+    await server.start();
+  } catch (error) {
+    // Without a stack: what an operator can do about it stands in the message (a port or a data directory that is in use).
+    process.stderr.write(`Millwright cannot start:\n- ${(error as Error).message}\n`);
+    process.exit(1);
+  }
 }
 
 await main();

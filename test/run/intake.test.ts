@@ -31,7 +31,7 @@ beforeEach(async () => {
     metrics: createMetrics(),
   });
   server = createServer(async (request, response) => {
-    if (!(await intake(request, response))) response.writeHead(404).end();
+    if (!(await intake.handle(request, response))) response.writeHead(404).end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
