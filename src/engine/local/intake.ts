@@ -11,6 +11,9 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** More arrivals than this within the window are a rush. */
+const rush = { arrivals: 10, windowMs: 250 };
+
 /** So that one flush stays a short transaction. */
 const maxBatch = 200;
 
@@ -22,6 +25,8 @@ export class Intake {
   readonly #file: (intents: Intent[]) => Promise<Filed[]>;
   #waiting: Waiting[] = [];
   #flushing = false;
+  /** When the latest intents came, oldest first. */
+  readonly #arrivals: number[] = [];
 
   constructor(file: (intents: Intent[]) => Promise<Filed[]>) {
     this.#file = file;
@@ -29,10 +34,18 @@ export class Intake {
 
   /** Resolves once the intent is durable; rejects when it could not be written. */
   add(intent: Intent): Promise<Filed> {
+    this.#arrivals.push(performance.now());
+    if (this.#arrivals.length > rush.arrivals) this.#arrivals.shift();
     return new Promise((resolve, reject) => {
       this.#waiting.push({ intent, resolve, reject });
       if (!this.#flushing) void this.#flush();
     });
+  }
+
+  /** Whether intents come so fast that executing runs would keep their acknowledgements waiting. */
+  get rushing(): boolean {
+    const [oldest = 0] = this.#arrivals;
+    return this.#arrivals.length === rush.arrivals && performance.now() - oldest < rush.windowMs;
   }
 
   async #flush(): Promise<void> {

@@ -21,6 +21,8 @@ export interface JobsOptions {
   /** Executes one job; what it throws gives the job back to be tried again. */
   execute(job: { id: string; runKey: string; lane: Lane }): Promise<void>;
   pollSeconds: number;
+  /** While true, a lane takes one job in a while: deliveries, which this process acknowledges too, go first. */
+  rushing(): boolean;
   /** How often a job is given back before its run is given up. */
   retries: number;
 }
@@ -33,6 +35,9 @@ const wakeChannel = "millwright_wake";
 const heartbeatSeconds = 10;
 /** Longer than any execution lives (`maxExecutionMinutes`): expiry is the last net below heartbeat and leases. */
 const expireInSeconds = 12 * 3_600;
+
+/** How long a lane takes no further job in a rush. */
+const rushPauseMs = 250;
 
 interface Fetched {
   /** The queue that it came from; the slot that it takes may be another lane's. */
@@ -49,10 +54,12 @@ export class Jobs {
   readonly #active: Record<Lane, Map<string, Fetched>> = { front: new Map(), work: new Map(), dead: new Map() };
   readonly #finished: Record<Lane, Fetched[]> = { front: [], work: [], dead: [] };
   readonly #fetching = new Map<Lane, "once" | "again">();
+  readonly #fetchedAt = new Map<Lane, number>();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #running = new Set<Promise<void>>();
   #settling: Promise<void> | undefined;
   #working = false;
+  #later: NodeJS.Timeout | undefined;
   #listener: { close(): Promise<void> } | undefined;
 
   constructor(options: JobsOptions) {
@@ -195,20 +202,37 @@ export class Jobs {
       this.#fetching.set(lane, "again");
       return;
     }
+    if (this.#options.rushing() && performance.now() - (this.#fetchedAt.get(lane) ?? 0) < rushPauseMs) {
+      this.#pumpLater();
+      return;
+    }
     this.#fetching.set(lane, "once");
     try {
       do {
         this.#fetching.set(lane, "once");
         const free = this.#slots(lane) - this.#active[lane].size;
         if (!this.#working || free <= 0) return;
-        const jobs = await this.#boss.fetch<{ runKey: string }>(queueOf(lane), { batchSize: free });
+        const rushing = this.#options.rushing();
+        this.#fetchedAt.set(lane, performance.now());
+        const jobs = await this.#boss.fetch<{ runKey: string }>(queueOf(lane), { batchSize: rushing ? 1 : free });
         for (const job of jobs) this.#execute({ ...(job as Omit<Fetched, "lane">), lane });
+        if (rushing) {
+          this.#pumpLater();
+          return;
+        }
       } while (this.#fetching.get(lane) === "again");
     } catch (error) {
       this.#options.log.warn({ error: messageOf(error) }, "cannot fetch jobs; trying again");
     } finally {
       this.#fetching.delete(lane);
     }
+  }
+
+  #pumpLater(): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.pump();
+    }, rushPauseMs).unref();
   }
 
   #slots(lane: Lane): number {

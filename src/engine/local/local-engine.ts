@@ -106,6 +106,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     concurrency: { front: frontConcurrency, work: concurrency },
     pollSeconds: options.pollSeconds ?? 1,
     retries: options.jobRetries ?? 20,
+    rushing: () => intake.rushing,
     execute: advance,
   });
   const intake = new Intake(async (intents) => {
