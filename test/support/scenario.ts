@@ -5,6 +5,8 @@ import { expect } from "vitest";
 import type { RunRow } from "../../src/store/store.ts";
 import { type LocalApp, startApp, startGitHub } from "./local-app.ts";
 import type { LocalGitHub, RepositoryInput, RepositoryView } from "./local-github/index.ts";
+import { checkRunJson, repositoryUrl } from "./local-github/serialise.ts";
+import type { CheckRun, Comment, Installation, Pull } from "./local-github/types.ts";
 import { sampleIssues } from "./sample-issues.ts";
 import { type RawReply, type RawRequest, startRawModel, startScriptedModel } from "./scripted-model.ts";
 
@@ -15,9 +17,12 @@ export interface Scenario {
   github: LocalGitHub;
   app: LocalApp;
   repository: RepositoryView;
+  installation: Installation;
   name: string;
   /** Requests to the model so far. */
   modelRequests(): number;
+  /** What was sent to a model that the test scripts, word for word. */
+  sentToModel(): RawRequest[];
   /** Opens the sample's issue, or another. */
   openIssue(issue?: { title: string; body: string }): number;
   /** Opens and labels it as the maintainer. */
@@ -53,7 +58,7 @@ export async function startScenario(options: {
     collaborators: { maintainer: "write", stranger: "read" },
     ...options.repository,
   });
-  github.install({ owner: "acme" });
+  const installation = github.install({ owner: "acme" });
   const name = `acme/${options.repository?.name ?? sample}`;
   const dataDirectory = join(directory, "data");
   const start = (environment: Record<string, string> = {}) =>
@@ -62,8 +67,10 @@ export async function startScenario(options: {
     github,
     app: await start(),
     repository,
+    installation,
     name,
     modelRequests: model.requests,
+    sentToModel: model.sent,
     openIssue: (issue = sampleIssues[sample]) => github.as("maintainer").openIssue(name, issue).number,
     labelIssue(issue) {
       const number = scenario.openIssue(issue);
@@ -107,7 +114,7 @@ export async function startScenario(options: {
 async function startModel(sample: Sample, answers: Answers | undefined) {
   if (answers === undefined) {
     const model = await startScriptedModel({ fixtures: [`test/fixtures/transcripts/${sample}.json`] });
-    return { url: model.url, requests: () => model.journal().length, close: () => model.close() };
+    return { url: model.url, requests: () => model.journal().length, sent: () => [], close: () => model.close() };
   }
   const model = await startRawModel((request) => {
     if (request.path.includes("count_tokens")) return { status: 200, body: { input_tokens: 1_000 } };
@@ -116,7 +123,8 @@ async function startModel(sample: Sample, answers: Answers | undefined) {
     const turn = (request.body.messages as { role: string }[]).filter((message) => message.role === "assistant").length;
     return answers({ stage, turn, request });
   });
-  return { url: model.url, requests: () => model.requests.filter(({ path }) => !path.includes("count_tokens")).length, close: () => model.close() };
+  const sent = () => model.requests.filter(({ path }) => !path.includes("count_tokens"));
+  return { url: model.url, requests: () => sent().length, sent, close: () => model.close() };
 }
 
 /** A structured answer of the analysis, with what the test wants different. */
@@ -152,4 +160,66 @@ export function useTools(...uses: [name: string, input: Record<string, unknown>]
 /** The last words of a piece of work. */
 export function finish(text = "Done."): RawReply {
   return { message: { content: text } };
+}
+
+/** Makes `ß` of slugify `ss`, with a test: the same simple work for every stage that writes. */
+export const simpleWork: Answers = ({ stage, turn }) => {
+  if (stage === "analyse-issue" || stage === "revise-plan") return analysis();
+  if (turn > 0) return finish("`ß` becomes `ss`.");
+  return useTools(
+    ["edit", { file_path: "src/slugify.js", old_string: ".toLowerCase()", new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")' }],
+    ["edit", { file_path: "test/slugify.test.js", old_string: 'test("slugify drops', new_string: 'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops' }],
+  );
+};
+
+export function labelsOf({ repository }: Scenario, number: number): string[] {
+  return repository.issue(number).labels.map((label) => label.name);
+}
+
+/** The status comments of an issue or pull request, oldest first. */
+export function statusesOf({ repository }: Scenario, number: number): Comment[] {
+  return repository.issue(number).comments.filter((comment) => comment.body.includes("millwright:status"));
+}
+
+/** What the App wrote besides status comments. */
+export function repliesOf({ repository, github }: Scenario, number: number): string[] {
+  return repository
+    .issue(number)
+    .comments.filter((comment) => comment.author === github.app.bot && !comment.body.includes("millwright:status"))
+    .map((comment) => comment.body);
+}
+
+/** The pull request that a run ended with. */
+export function pullOf({ repository }: Scenario, run: RunRow): Pull {
+  if (run.outcome?.pullRequest === undefined) throw new Error(`Run ${run.runKey} ended without a pull request: ${JSON.stringify(run.outcome)}`);
+  return repository.pull(run.outcome.pullRequest.number);
+}
+
+/** A person presses a button of a check run: `check_run.requested_action`. */
+export function press({ github, repository }: Scenario, login: string, check: CheckRun, identifier: string): void {
+  const { world } = github;
+  const shown = checkRunJson(world, check);
+  const sender = world.user(login);
+  const suite = {
+    id: check.suiteId,
+    node_id: `CS_${check.suiteId}`,
+    head_branch: null,
+    head_sha: check.headSha,
+    status: check.status,
+    conclusion: check.conclusion,
+    url: `${repositoryUrl(world, check.repository)}/check-suites/${check.suiteId}`,
+    before: null,
+    after: check.headSha,
+    pull_requests: shown.pull_requests,
+    app: shown.app,
+    created_at: shown.started_at,
+    updated_at: shown.completed_at,
+  };
+  world.webhooks.emit({
+    event: "check_run",
+    action: "requested_action",
+    repository: repository.entity,
+    sender,
+    body: { check_run: { ...shown, check_suite: suite }, requested_action: { identifier } },
+  });
 }
