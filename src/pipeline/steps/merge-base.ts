@@ -2,7 +2,7 @@ import { z } from "zod";
 import { defineStep } from "../step.ts";
 import { Base } from "./shapes.ts";
 import { botPerson } from "./support/people.ts";
-import { openJob } from "./support/repository.ts";
+import { credential, openJob } from "./support/repository.ts";
 
 /**
  * Merges the pinned base into the branch where they conflict, leaving conflict marks for the agent, whose result passes
@@ -16,7 +16,7 @@ export const mergeBase = defineStep({
     if (!conflicts) return { kind: "as-it-is" as const, sha: headSha, conflicts: [] };
     const job = await openJob(deps, ctx, base, { sha: headSha });
     await job.reset(headSha);
-    const merged = await job.merge(base.baseSha);
+    const merged = await job.merge(base.baseSha, credential(ctx, "read"));
     switch (merged.kind) {
       case "up-to-date":
         return { kind: "as-it-is" as const, sha: headSha, conflicts: [] };

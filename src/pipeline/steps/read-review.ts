@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { ProbotOctokit } from "probot";
 import { z } from "zod";
 import { permissionOf } from "../../github/permission.ts";
@@ -6,6 +7,8 @@ import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, Plan, type ReviewRequest, type Task } from "./shapes.ts";
 import { fileDocument } from "./support/documents.ts";
 import { credential, repositoryRef, subjectNumber } from "./support/repository.ts";
+
+const mergeabilityLooks = 5;
 
 /**
  * Files what a person asked for on our pull request: the words of a command, or one review with its threads; comments
@@ -22,7 +25,7 @@ export const readReview = defineStep({
     const { owner, repo } = ctx.intent.work;
     const number = subjectNumber(ctx.intent);
     const octokit = await ctx.github({ pull_requests: "read", contents: "read", metadata: "read" });
-    const { data: pull } = await octokit.rest.pulls.get({ owner, repo, pull_number: number });
+    const pull = await pullWithMergeability(octokit, { owner, repo, pull_number: number }, ctx.signal);
     if (pull.state !== "open") return ended({ kind: "cancelled", reason: `The pull request was ${pull.merged ? "merged" : "closed"}.` });
     if (pull.head.ref !== base.branch || pull.head.repo?.id !== ctx.intent.work.repositoryId) {
       return ended({ kind: "refused", reason: "The pull request's branch is not the one that this App made." });
@@ -39,7 +42,7 @@ export const readReview = defineStep({
     if (review.request.trim() === "" && review.threads.length === 0 && !conflicts) {
       return ended({ kind: "question", reason: "The request says nothing to change.", detail: "Write what should be different behind `/code`, or comment on lines in a review." });
     }
-    const title = review.request.split("\n")[0]?.trim() || (conflicts ? "resolve the conflict with the base branch" : "address the review");
+    const title = titleOf(ctx, review, conflicts);
     return {
       kind: "read" as const,
       headSha,
@@ -62,6 +65,23 @@ export const readReview = defineStep({
     };
   },
 });
+
+/** GitHub works out whether a pull request can be merged when it is asked first, and answers null until it knows. */
+async function pullWithMergeability(octokit: ProbotOctokit, pull: { owner: string; repo: string; pull_number: number }, signal: AbortSignal) {
+  for (let look = 1; ; look += 1) {
+    const { data } = await octokit.rest.pulls.get(pull);
+    if (data.mergeable !== null || data.state !== "open" || look >= mergeabilityLooks) return data;
+    await setTimeout(look * 500, undefined, { signal });
+  }
+}
+
+/** The words of a command are what the commit does; those of a review are seldom, so its commit is named after the reviewer. */
+function titleOf({ intent }: StepContext, review: ReviewRequest, conflicts: boolean): string {
+  const asked = intent.trigger.kind === "review" ? undefined : review.request.split("\n")[0]?.trim();
+  if (asked !== undefined && asked !== "") return asked;
+  if (review.request.trim() === "" && review.threads.length === 0 && conflicts) return "resolve the conflict with the base branch";
+  return `address the review by ${intent.actor.login}`;
+}
 
 function seen(text: string): string {
   return visibleText(text, { maxBytes: 30_000 }).text;
