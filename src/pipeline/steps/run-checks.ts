@@ -149,7 +149,7 @@ function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): Co
   const { counts } = ran.report;
   return {
     kind,
-    run: (command.directory === "." ? command.run : `${command.run} (in ${command.directory})`).replaceAll(/\s+/g, " ").slice(0, 250),
+    run: (command.directory === "." ? command.name : `${command.name} (in ${command.directory})`).replaceAll(/\s+/g, " ").slice(0, 250),
     result: resultOf(ran, ran.result.kind === "ok"),
     durationSeconds: Math.round(ran.result.durationSeconds * 10) / 10,
     ...(kind === "test" && counts.total > 0 && { tests: { passed: counts.passed, failed: counts.failed, skipped: counts.skipped } }),

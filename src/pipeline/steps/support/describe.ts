@@ -71,7 +71,7 @@ function verification({ checks }: Change): string[] {
   const lines = checks.commands.map((command) => `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${duration(command.durationSeconds)} |`);
   return [
     ...(lines.length === 0 ? [] : ["| | command | result | time |", "|---|---|---|---|", ...lines, ""]),
-    checks.testsRan === 0 ? `**No tests were run.** ${checks.withoutTests ?? ""}`.trim() : `${checks.testsRan} tests ran in the ${checks.sandbox} sandbox.`,
+    checks.testsRan === 0 ? `**No tests were run.** ${checks.withoutTests ?? ""}`.trim() : `${checks.testsRan} ${checks.testsRan === 1 ? "test" : "tests"} ran ${checks.sandbox === "none" ? "without a sandbox" : `in a sandbox (${checks.sandbox})`}.`,
   ];
 }
 
