@@ -17,6 +17,8 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [integration, fixtures],
           maxWorkers: 2,
+          // A slow machine is no defect; what has to be fast says so in its own words.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },
