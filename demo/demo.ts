@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { readOperatorConfig } from "../src/config/operator.ts";
 import { endings } from "../src/pipeline/outcome.ts";
 import { redactorFor } from "../src/run/compose.ts";
-import { checklistOf, type ChecklistLine, dollars, duration, type LineState } from "../src/status/render.ts";
+import { type ChecklistLine, checklistOf, dollars, duration, type LineState } from "../src/status/render.ts";
 import type { RunRow } from "../src/store/store.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 import { appId, type LocalApp, privateKey, startApp, startGitHub, webhookSecret } from "../test/support/local-app.ts";
@@ -54,7 +54,9 @@ async function main(): Promise<void> {
   const startedAt = performance.now();
   say("Millwright demo: a local GitHub on real git, the real App, and a sample project whose tests really run.\n");
   const github = await startGitHub(join(directory, "github"));
-  const model = options.live ? undefined : await startScriptedModel({ fixtures: ["test/fixtures/transcripts/text-tools.json"] });
+  const model = options.live
+    ? undefined
+    : await startScriptedModel({ fixtures: ["test/fixtures/transcripts/text-tools.json"] });
   const app = await startDemoApp(github, model?.url, apiKey, directory);
   try {
     if (app === undefined) return;
@@ -76,14 +78,30 @@ function fail(message: string): void {
 }
 
 /** Starts the App with the best sandbox there is. Scripted, it also runs without one; a real model never does unasked. */
-async function startDemoApp(github: LocalGitHub, modelUrl: string | undefined, apiKey: string | undefined, directory: string): Promise<LocalApp | undefined> {
+async function startDemoApp(
+  github: LocalGitHub,
+  modelUrl: string | undefined,
+  apiKey: string | undefined,
+  directory: string,
+): Promise<LocalApp | undefined> {
   const start = (sandbox: string) => {
     const environment = {
       MILLWRIGHT_SANDBOX: sandbox,
-      ...(modelUrl === undefined ? { ANTHROPIC_API_KEY: apiKey ?? "", ANTHROPIC_BASE_URL: process.env["ANTHROPIC_BASE_URL"] ?? "https://api.anthropic.com" } : {}),
+      ...(modelUrl === undefined
+        ? {
+            ANTHROPIC_API_KEY: apiKey ?? "",
+            ANTHROPIC_BASE_URL: process.env["ANTHROPIC_BASE_URL"] ?? "https://api.anthropic.com",
+          }
+        : {}),
       ...(process.env["MILLWRIGHT_MODEL"] === undefined ? {} : { MILLWRIGHT_MODEL: process.env["MILLWRIGHT_MODEL"] }),
     };
-    const operator = readOperatorConfig({ APP_ID: String(appId), PRIVATE_KEY: privateKey, WEBHOOK_SECRET: webhookSecret, ANTHROPIC_API_KEY: "none", ...environment });
+    const operator = readOperatorConfig({
+      APP_ID: String(appId),
+      PRIVATE_KEY: privateKey,
+      WEBHOOK_SECRET: webhookSecret,
+      ANTHROPIC_API_KEY: "none",
+      ...environment,
+    });
     const destination = createWriteStream(join(directory, "millwright.log"), { flags: "a" });
     const log = createLogger({ level: "info", redactor: redactorFor(operator), destination });
     return startApp({ github, modelUrl: modelUrl ?? "", environment, dataDirectory: join(directory, "data"), log });
@@ -101,7 +119,9 @@ async function startDemoApp(github: LocalGitHub, modelUrl: string | undefined, a
   } catch (error) {
     const reason = (error as Error).message;
     if (options.live || options.sandbox !== undefined) {
-      fail(`No sandbox: ${reason}\nA real model's commands run without isolation only when you say so: --sandbox=none.`);
+      fail(
+        `No sandbox: ${reason}\nA real model's commands run without isolation only when you say so: --sandbox=none.`,
+      );
       return undefined;
     }
     say(`Sandbox: none. ${reason}`);
@@ -119,11 +139,22 @@ const sandboxMeaning = {
 /** Opens and labels an issue as a maintainer would, and follows the run to its end. */
 async function build(app: LocalApp, github: LocalGitHub): Promise<RunRow> {
   github.createUser(person);
-  await github.createRepository({ owner: "acme", name: "text-tools", fromDirectory: "test/fixtures/repos/text-tools", private: true, collaborators: { [person]: "write" } });
+  await github.createRepository({
+    owner: "acme",
+    name: "text-tools",
+    fromDirectory: "test/fixtures/repos/text-tools",
+    private: true,
+    collaborators: { [person]: "write" },
+  });
   const installation = github.install({ owner: "acme" });
   const issue = github.as(person).openIssue(repository, sampleIssues["text-tools"]);
   say(`\n${person} opens ${repository}#${issue.number}: ${sampleIssues["text-tools"].title}`);
-  say(sampleIssues["text-tools"].body.split("\n").map((line) => `  │ ${line}`).join("\n"));
+  say(
+    sampleIssues["text-tools"].body
+      .split("\n")
+      .map((line) => `  │ ${line}`)
+      .join("\n"),
+  );
   say(`${person} adds the label agent:builder (installation ${installation.id})\n`);
   github.as(person).label(repository, issue.number, "agent:builder");
   return follow(app, github.repository(repository).entity.id, issue.number);
@@ -174,7 +205,10 @@ async function show(app: LocalApp, github: LocalGitHub, run: RunRow, totalMs: nu
     const summary = {
       outcome: outcome.kind,
       reason: outcome.reason,
-      pullRequest: pull === undefined ? null : { number: pull.issue.number, title: pull.issue.title, draft: pull.draft, url: outcome.pullRequest?.url },
+      pullRequest:
+        pull === undefined
+          ? null
+          : { number: pull.issue.number, title: pull.issue.title, draft: pull.draft, url: outcome.pullRequest?.url },
       tests: checks,
       usage,
       sandbox: app.worker.sandbox.backend,
@@ -188,23 +222,41 @@ async function show(app: LocalApp, github: LocalGitHub, run: RunRow, totalMs: nu
   say(`\n${endings[outcome.kind].emoji} ${endings[outcome.kind].title}: ${outcome.reason}`);
   if (outcome.detail !== undefined) say(outcome.detail);
   if (pull === undefined) return;
-  say(`\n── ${repository}#${pull.issue.number} ${pull.draft ? "(draft) " : ""}${"─".repeat(40)}\n${pull.issue.title}\n`);
+  say(
+    `\n── ${repository}#${pull.issue.number} ${pull.draft ? "(draft) " : ""}${"─".repeat(40)}\n${pull.issue.title}\n`,
+  );
   say(pull.issue.body ?? "");
   say(`\n── diff ${"─".repeat(56)}`);
   const range = `${view.entity.defaultBranch}...${pull.headRef}`;
   say(execFileSync("git", ["--git-dir", view.gitDir, "diff", range], { encoding: "utf8" }));
   say(`── ${"─".repeat(60)}`);
-  say(`Tests: ${checks?.passed ?? 0} passed, ${checks?.failed ?? 0} failed · ${usage.calls} requests to the ${options.live ? app.operator.model.name : "scripted"} model · ${usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens} tokens in, ${usage.outputTokens} out · ${dollars(usage.costUsd)} at list price · ${duration(totalMs / 1000)} in all`);
+  say(
+    `Tests: ${checks?.passed ?? 0} passed, ${checks?.failed ?? 0} failed · ${usage.calls} requests to the ${options.live ? app.operator.model.name : "scripted"} model · ${usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens} tokens in, ${usage.outputTokens} out · ${dollars(usage.costUsd)} at list price · ${duration(totalMs / 1000)} in all`,
+  );
   say("\nNext: `npm run setup` registers the App on your GitHub; README.md has the way.");
 }
 
-async function lastChecks(app: LocalApp, run: RunRow): Promise<{ passed: number; failed: number; skipped: number } | null> {
+async function lastChecks(
+  app: LocalApp,
+  run: RunRow,
+): Promise<{ passed: number; failed: number; skipped: number } | null> {
   const steps = await app.worker.store.runs.steps(run.runKey);
   const last = steps.findLast((step) => step.name === "run-checks" && step.status === "done")?.output as
     | { change: { checks?: { commands: { tests?: { passed: number; failed: number; skipped: number } }[] } } }
     | undefined;
-  const tests = last?.change.checks?.commands.flatMap((command) => (command.tests === undefined ? [] : [command.tests]));
-  return tests?.reduce((sum, one) => ({ passed: sum.passed + one.passed, failed: sum.failed + one.failed, skipped: sum.skipped + one.skipped }), { passed: 0, failed: 0, skipped: 0 }) ?? null;
+  const tests = last?.change.checks?.commands.flatMap((command) =>
+    command.tests === undefined ? [] : [command.tests],
+  );
+  return (
+    tests?.reduce(
+      (sum, one) => ({
+        passed: sum.passed + one.passed,
+        failed: sum.failed + one.failed,
+        skipped: sum.skipped + one.skipped,
+      }),
+      { passed: 0, failed: 0, skipped: 0 },
+    ) ?? null
+  );
 }
 
 await main();

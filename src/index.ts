@@ -1,6 +1,6 @@
-import { operatorConfigOrExit } from "./config/operator.ts";
 import type { EmitterWebhookEvent, EmitterWebhookEventName } from "@octokit/webhooks";
 import type { ApplicationFunction, Probot } from "probot";
+import { operatorConfigOrExit } from "./config/operator.ts";
 import { installationRemoved, repositoriesRemoved, repositoryDeleted } from "./handlers/access-removed.ts";
 import { buttonPressed } from "./handlers/button-pressed.ts";
 import { commentEdited } from "./handlers/comment-edited.ts";
@@ -9,14 +9,16 @@ import { issueClosed } from "./handlers/issue-closed.ts";
 import { issueCommented } from "./handlers/issue-commented.ts";
 import { issueLabeled } from "./handlers/issue-labeled.ts";
 import { pullRequestClosed } from "./handlers/pull-request-closed.ts";
-import { reviewSubmitted } from "./handlers/review-submitted.ts";
 import type { Receive } from "./handlers/receive.ts";
+import { reviewSubmitted } from "./handlers/review-submitted.ts";
 import { attachToProbot, stopOnSignals } from "./run/attach.ts";
 
 /** GitHub event → handler. A handler decides from the payload alone; what it starts is queued before GitHub gets its answer. */
 export function routes(app: Probot, receive: Receive): void {
-  const on = <N extends EmitterWebhookEventName>(names: N | N[], handler: (event: EmitterWebhookEvent<N>, known: Known) => Verdict) =>
-    app.on(names, (context) => receive(context as unknown as EmitterWebhookEvent<N>, handler));
+  const on = <N extends EmitterWebhookEventName>(
+    names: N | N[],
+    handler: (event: EmitterWebhookEvent<N>, known: Known) => Verdict,
+  ) => app.on(names, (context) => receive(context as unknown as EmitterWebhookEvent<N>, handler));
 
   on("issues.labeled", issueLabeled);
   on("issue_comment.created", issueCommented);

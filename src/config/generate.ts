@@ -48,7 +48,9 @@ function rows(schema: Json, prefix: string): string[] {
     const path = `${prefix}${key}`;
     if (property.type === "object" && property.properties !== undefined) return rows(property, `${path}.`);
     const fallback = property.default === undefined ? "" : `\`${JSON.stringify(property.default)}\``;
-    return [`| \`${path}\` | ${valuesOf(property)} | ${fallback} | ${(property.description ?? "").replaceAll("|", "\\|")} |`];
+    return [
+      `| \`${path}\` | ${valuesOf(property)} | ${fallback} | ${(property.description ?? "").replaceAll("|", "\\|")} |`,
+    ];
   });
 }
 

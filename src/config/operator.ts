@@ -5,7 +5,12 @@ import { z } from "zod";
 const list = z
   .string()
   .default("")
-  .transform((text) => text.split(",").map((item) => item.trim()).filter((item) => item !== ""));
+  .transform((text) =>
+    text
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  );
 const positive = (fallback: number) => z.coerce.number().positive().default(fallback);
 const url = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ""));
 
@@ -17,79 +22,211 @@ const shortCommands = ["code", "stop", "retry", "status", "approve"];
  * An empty value counts as not set.
  */
 export const Environment = z.object({
-  APP_ID: z.coerce.number().int().positive().meta({ description: "The GitHub App's id: its settings page, section About." }),
-  PRIVATE_KEY: z.string().optional().meta({ description: "The App's private key: PEM with real or \\n-escaped line breaks, or base64 of it." }),
+  APP_ID: z.coerce
+    .number()
+    .int()
+    .positive()
+    .meta({ description: "The GitHub App's id: its settings page, section About." }),
+  PRIVATE_KEY: z
+    .string()
+    .optional()
+    .meta({ description: "The App's private key: PEM with real or \\n-escaped line breaks, or base64 of it." }),
   PRIVATE_KEY_PATH: z.string().optional().meta({ description: "A file with the private key, instead of PRIVATE_KEY." }),
-  WEBHOOK_SECRET: z.string().min(8).meta({ description: "The webhook secret of the App. Millwright refuses to start without one." }),
-  WEBHOOK_SECRET_PREVIOUS: z.string().optional().meta({ description: "The old secret, accepted as well while it is being rotated." }),
+  WEBHOOK_SECRET: z
+    .string()
+    .min(8)
+    .meta({ description: "The webhook secret of the App. Millwright refuses to start without one." }),
+  WEBHOOK_SECRET_PREVIOUS: z
+    .string()
+    .optional()
+    .meta({ description: "The old secret, accepted as well while it is being rotated." }),
   WEBHOOK_PATH: z.string().default("/api/github/webhooks").meta({ description: "Where webhooks arrive." }),
   WEBHOOK_PROXY_URL: url.optional().meta({ description: "A smee.io channel that forwards webhooks to a laptop." }),
   PORT: z.coerce.number().int().min(0).max(65535).default(3000).meta({ description: "Port of the webhook server." }),
   HOST: z.string().default("127.0.0.1").meta({ description: "Address of the webhook server." }),
-  GHE_HOST: z.string().optional().meta({ description: "Host of a GitHub Enterprise Server; sets the API and git addresses." }),
+  GHE_HOST: z
+    .string()
+    .optional()
+    .meta({ description: "Host of a GitHub Enterprise Server; sets the API and git addresses." }),
   GHE_PROTOCOL: z.enum(["https", "http"]).default("https").meta({ description: "Protocol of GHE_HOST." }),
-  GITHUB_API_URL: url.optional().meta({ description: "Base address of the REST API, for any other GitHub-compatible server." }),
-  GITHUB_SERVER_URL: url.optional().meta({ description: "Base address of git over HTTP, for any other GitHub-compatible server." }),
-  DATABASE_URL: z.string().optional().meta({ description: "A PostgreSQL database that many workers share. Without it an embedded database is kept in MILLWRIGHT_DATA." }),
-  MILLWRIGHT_DATA: z.string().default("./.millwright/data").meta({ description: "Directory for mirrors, work trees, caches and the embedded database." }),
-  MILLWRIGHT_ACCOUNTS: list.meta({ description: "Owners that are served, separated by commas; `*` serves all. Empty: the owner of the App only." }),
-  MILLWRIGHT_LABEL: z.string().default("agent:builder").meta({ description: "The label that asks for a pull request." }),
-  MILLWRIGHT_LABEL_DONE: z.string().default("agent:done").meta({ description: "Added when a run ended with a ready pull request, or nothing was to be done." }),
-  MILLWRIGHT_LABEL_NEEDS_REVIEW: z.string().default("agent:needs-review").meta({ description: "Added when a run ended with a draft." }),
-  MILLWRIGHT_LABEL_NEEDS_INFO: z.string().default("agent:needs-info").meta({ description: "Added when a run ended with a question." }),
+  GITHUB_API_URL: url
+    .optional()
+    .meta({ description: "Base address of the REST API, for any other GitHub-compatible server." }),
+  GITHUB_SERVER_URL: url
+    .optional()
+    .meta({ description: "Base address of git over HTTP, for any other GitHub-compatible server." }),
+  DATABASE_URL: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        "A PostgreSQL database that many workers share. Without it an embedded database is kept in MILLWRIGHT_DATA.",
+    }),
+  MILLWRIGHT_DATA: z
+    .string()
+    .default("./.millwright/data")
+    .meta({ description: "Directory for mirrors, work trees, caches and the embedded database." }),
+  MILLWRIGHT_ACCOUNTS: list.meta({
+    description: "Owners that are served, separated by commas; `*` serves all. Empty: the owner of the App only.",
+  }),
+  MILLWRIGHT_LABEL: z
+    .string()
+    .default("agent:builder")
+    .meta({ description: "The label that asks for a pull request." }),
+  MILLWRIGHT_LABEL_DONE: z
+    .string()
+    .default("agent:done")
+    .meta({ description: "Added when a run ended with a ready pull request, or nothing was to be done." }),
+  MILLWRIGHT_LABEL_NEEDS_REVIEW: z
+    .string()
+    .default("agent:needs-review")
+    .meta({ description: "Added when a run ended with a draft." }),
+  MILLWRIGHT_LABEL_NEEDS_INFO: z
+    .string()
+    .default("agent:needs-info")
+    .meta({ description: "Added when a run ended with a question." }),
   MILLWRIGHT_LABEL_FAILED: z.string().default("agent:failed").meta({ description: "Added when a run failed." }),
   MILLWRIGHT_SHORT_COMMANDS: z
     .string()
     .default(shortCommands.join(","))
-    .transform((text) => text.split(",").map((item) => item.trim()).filter((item) => item !== ""))
-    .meta({ description: "Short commands that are heard (`/code`, `/stop`, …). The long form `/millwright <word>` always is." }),
+    .transform((text) =>
+      text
+        .split(",")
+        .map((item) => item.trim())
+        .filter((item) => item !== ""),
+    )
+    .meta({
+      description: "Short commands that are heard (`/code`, `/stop`, …). The long form `/millwright <word>` always is.",
+    }),
   MILLWRIGHT_ALLOWED_BOTS: list.meta({ description: "Bots with write access that may trigger runs; by default none." }),
-  MILLWRIGHT_PROVIDER: z.enum(["anthropic", "bedrock", "vertex"]).default("anthropic").meta({ description: "Where the model is called." }),
-  MILLWRIGHT_MODEL: z.string().default("claude-opus-5-5").meta({ description: "The model's name as the provider writes it." }),
-  MILLWRIGHT_TEMPERATURE: z.coerce.number().min(0).max(1).default(0).meta({ description: "Sent only where the model accepts a temperature." }),
+  MILLWRIGHT_PROVIDER: z
+    .enum(["anthropic", "bedrock", "vertex"])
+    .default("anthropic")
+    .meta({ description: "Where the model is called." }),
+  MILLWRIGHT_MODEL: z
+    .string()
+    .default("claude-opus-5-5")
+    .meta({ description: "The model's name as the provider writes it." }),
+  MILLWRIGHT_TEMPERATURE: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .meta({ description: "Sent only where the model accepts a temperature." }),
   MILLWRIGHT_MAX_OUTPUT_TOKENS: positive(16_000).meta({ description: "Most tokens of one answer." }),
-  MILLWRIGHT_CONTEXT_TOKENS: z.coerce.number().int().positive().optional().meta({ description: "The model's context window in tokens, where Millwright does not know it." }),
-  MILLWRIGHT_PRICES: z.string().optional().meta({ description: "A JSON file with prices in dollars per million tokens that override the built-in table." }),
-  ANTHROPIC_API_KEY: z.string().optional().meta({ description: "Key of the Anthropic API (console.anthropic.com), or of a compatible server." }),
+  MILLWRIGHT_CONTEXT_TOKENS: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: "The model's context window in tokens, where Millwright does not know it." }),
+  MILLWRIGHT_PRICES: z
+    .string()
+    .optional()
+    .meta({ description: "A JSON file with prices in dollars per million tokens that override the built-in table." }),
+  ANTHROPIC_API_KEY: z
+    .string()
+    .optional()
+    .meta({ description: "Key of the Anthropic API (console.anthropic.com), or of a compatible server." }),
   ANTHROPIC_BASE_URL: url.optional().meta({ description: "Base address of an Anthropic-compatible server." }),
-  AWS_REGION: z.string().optional().meta({ description: "Region of Bedrock. Credentials come from the usual AWS chain." }),
-  GOOGLE_CLOUD_PROJECT: z.string().optional().meta({ description: "Project of Vertex AI. Credentials come from Google's default chain." }),
+  AWS_REGION: z
+    .string()
+    .optional()
+    .meta({ description: "Region of Bedrock. Credentials come from the usual AWS chain." }),
+  GOOGLE_CLOUD_PROJECT: z
+    .string()
+    .optional()
+    .meta({ description: "Project of Vertex AI. Credentials come from Google's default chain." }),
   CLOUD_ML_REGION: z.string().optional().meta({ description: "Region of Vertex AI." }),
   MILLWRIGHT_SANDBOX: z
     .enum(["auto", "bubblewrap", "container", "none"])
     .default("auto")
-    .meta({ description: "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust." }),
+    .meta({
+      description:
+        "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust.",
+    }),
   MILLWRIGHT_SANDBOX_IMAGE: z.string().optional().meta({ description: "Image of the container sandbox." }),
-  MILLWRIGHT_SANDBOX_READ_PATHS: list.meta({ description: "Further directories, such as toolchains, that sandboxed commands may read." }),
+  MILLWRIGHT_SANDBOX_READ_PATHS: list.meta({
+    description: "Further directories, such as toolchains, that sandboxed commands may read.",
+  }),
   MILLWRIGHT_REGISTRY_HOSTS: list.meta({ description: "Further registry hosts that the setup commands may reach." }),
-  MILLWRIGHT_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(4).meta({ description: "Runs that are active at once on this worker." }),
-  MILLWRIGHT_REPOSITORY_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2).meta({ description: "Runs that are active at once in one repository." }),
+  MILLWRIGHT_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(4)
+    .meta({ description: "Runs that are active at once on this worker." }),
+  MILLWRIGHT_REPOSITORY_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(2)
+    .meta({ description: "Runs that are active at once in one repository." }),
   MILLWRIGHT_RUN_USD: positive(5).meta({ description: "Most dollars of one run." }),
-  MILLWRIGHT_RUN_TOKENS: positive(4_000_000).meta({ description: "Most tokens of one run, input and output together." }),
+  MILLWRIGHT_RUN_TOKENS: positive(4_000_000).meta({
+    description: "Most tokens of one run, input and output together.",
+  }),
   MILLWRIGHT_RUN_MINUTES: positive(60).meta({ description: "Most minutes of one run, waiting apart." }),
   MILLWRIGHT_RUN_TURNS: positive(120).meta({ description: "Most requests to the model of one run." }),
-  MILLWRIGHT_RUN_ATTEMPTS: z.coerce.number().int().min(1).max(10).default(3).meta({ description: "Most attempts at passing the checks." }),
+  MILLWRIGHT_RUN_ATTEMPTS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10)
+    .default(3)
+    .meta({ description: "Most attempts at passing the checks." }),
   MILLWRIGHT_REPOSITORY_DAY_USD: positive(50).meta({ description: "Most dollars of one repository on one UTC day." }),
   MILLWRIGHT_REPOSITORY_DAY_RUNS: positive(100).meta({ description: "Most runs of one repository on one UTC day." }),
   MILLWRIGHT_ACCOUNT_DAY_USD: positive(100).meta({ description: "Most dollars of one account on one UTC day." }),
   MILLWRIGHT_ACCOUNT_DAY_RUNS: positive(300).meta({ description: "Most runs of one account on one UTC day." }),
   MILLWRIGHT_DAY_USD: positive(200).meta({ description: "Most dollars of all accounts on one UTC day." }),
-  MILLWRIGHT_SUBJECT_DAY_RUNS: positive(10).meta({ description: "Most runs of one issue or pull request on one UTC day." }),
-  MILLWRIGHT_MAX_BODY_BYTES: positive(26_214_400).meta({ description: "Largest webhook body in bytes; GitHub sends at most 25 MB." }),
-  MILLWRIGHT_MAX_REPOSITORY_BYTES: positive(2_000_000_000).meta({ description: "Largest repository in bytes, as GitHub reports its size." }),
-  MILLWRIGHT_MIN_FREE_BYTES: z.coerce.number().min(0).default(1_000_000_000).meta({ description: "New work is refused while the disk has less free." }),
+  MILLWRIGHT_SUBJECT_DAY_RUNS: positive(10).meta({
+    description: "Most runs of one issue or pull request on one UTC day.",
+  }),
+  MILLWRIGHT_MAX_BODY_BYTES: positive(26_214_400).meta({
+    description: "Largest webhook body in bytes; GitHub sends at most 25 MB.",
+  }),
+  MILLWRIGHT_MAX_REPOSITORY_BYTES: positive(2_000_000_000).meta({
+    description: "Largest repository in bytes, as GitHub reports its size.",
+  }),
+  MILLWRIGHT_MIN_FREE_BYTES: z.coerce
+    .number()
+    .min(0)
+    .default(1_000_000_000)
+    .meta({ description: "New work is refused while the disk has less free." }),
   MILLWRIGHT_HEALTH_HOST: z.string().default("127.0.0.1").meta({ description: "Address of /health and /metrics." }),
-  MILLWRIGHT_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(9464).meta({ description: "Port of /health and /metrics." }),
-  MILLWRIGHT_RETENTION_TRANSCRIPT_DAYS: positive(14).meta({ description: "Days that transcripts of the model are kept." }),
+  MILLWRIGHT_HEALTH_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(9464)
+    .meta({ description: "Port of /health and /metrics." }),
+  MILLWRIGHT_RETENTION_TRANSCRIPT_DAYS: positive(14).meta({
+    description: "Days that transcripts of the model are kept.",
+  }),
   MILLWRIGHT_RETENTION_LOG_DAYS: positive(14).meta({ description: "Days that outputs of commands are kept." }),
-  MILLWRIGHT_RETENTION_BLOB_DAYS: positive(30).meta({ description: "Days that issue texts and work in progress are kept." }),
-  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").meta({ description: "Least severe log line that is written." }),
+  MILLWRIGHT_RETENTION_BLOB_DAYS: positive(30).meta({
+    description: "Days that issue texts and work in progress are kept.",
+  }),
+  LOG_LEVEL: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .meta({ description: "Least severe log line that is written." }),
 });
 
 /** The operator's configuration: parsed once, in plain words, with every derived address. */
 export interface OperatorConfig {
   app: { id: number; privateKey: string; webhookSecrets: string[] };
-  server: { host: string; port: number; webhookPath: string; webhookProxyUrl: string | undefined; maxBodyBytes: number };
+  server: {
+    host: string;
+    port: number;
+    webhookPath: string;
+    webhookProxyUrl: string | undefined;
+    maxBodyBytes: number;
+  };
   health: { host: string; port: number };
   github: { apiUrl: string; gitUrl: string };
   databaseUrl: string | undefined;
@@ -138,17 +275,23 @@ export class ConfigurationError extends Error {
 
 /** Reads `environment` once. Throws `ConfigurationError`. */
 export function readOperatorConfig(environment: Record<string, string | undefined> = process.env): OperatorConfig {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const parsed = Environment.safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => explain(issue, given));
   const privateKey = privateKeyOf(given, problems);
   if (given["MILLWRIGHT_PROVIDER"] === undefined || given["MILLWRIGHT_PROVIDER"] === "anthropic") {
     if (given["ANTHROPIC_API_KEY"] === undefined) {
-      problems.push("ANTHROPIC_API_KEY is not set. Make a key at https://console.anthropic.com/settings/keys, or set MILLWRIGHT_PROVIDER to bedrock or vertex.");
+      problems.push(
+        "ANTHROPIC_API_KEY is not set. Make a key at https://console.anthropic.com/settings/keys, or set MILLWRIGHT_PROVIDER to bedrock or vertex.",
+      );
     }
   }
   if (!parsed.success || problems.length > 0) {
-    throw new ConfigurationError(`Millwright cannot start:\n${problems.map((problem) => `- ${problem}`).join("\n")}\nNo App yet? \`npm run setup\` registers one in the browser. See docs/operating.md.`);
+    throw new ConfigurationError(
+      `Millwright cannot start:\n${problems.map((problem) => `- ${problem}`).join("\n")}\nNo App yet? \`npm run setup\` registers one in the browser. See docs/operating.md.`,
+    );
   }
   return toConfig(parsed.data, privateKey);
 }
@@ -162,6 +305,27 @@ export function operatorConfigOrExit(): OperatorConfig {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   }
+}
+
+/**
+ * What set-up has to know before there is an App. Makes Probot show its set-up page also where NODE_ENV is `production`,
+ * and ask for no smee channel where webhooks arrive at an address of our own.
+ */
+export function prepareSetup({ ownAddress }: { ownAddress: boolean }) {
+  const { env } = process;
+  if (env["NODE_ENV"] === "production") delete env["NODE_ENV"];
+  if (ownAddress) {
+    env["NO_SMEE_SETUP"] = "true";
+    delete env["WEBHOOK_PROXY_URL"];
+  }
+  const given = (name: string) => (env[name] === "" ? undefined : env[name]);
+  return {
+    appId: given("APP_ID"),
+    webhookPath: given("WEBHOOK_PATH") ?? "/api/github/webhooks",
+    webhookProxyUrl: given("WEBHOOK_PROXY_URL"),
+    pageUrl: `http://${given("HOST") ?? "localhost"}:${given("PORT") ?? 3000}`,
+    gitHub: given("GHE_HOST") ?? "github.com",
+  };
 }
 
 function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): string {
@@ -182,7 +346,9 @@ function privateKeyOf(given: Record<string, string | undefined>, problems: strin
     }
   }
   if (text === undefined) {
-    problems.push("PRIVATE_KEY is not set (nor PRIVATE_KEY_PATH). Generate one on the App's settings page, section Private keys.");
+    problems.push(
+      "PRIVATE_KEY is not set (nor PRIVATE_KEY_PATH). Generate one on the App's settings page, section Private keys.",
+    );
     return "";
   }
   const unescaped = text.replaceAll("\\n", "\n");

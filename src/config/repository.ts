@@ -4,12 +4,13 @@ import { z } from "zod";
 /** Where a repository keeps its configuration; read from the default branch at the pinned commit only. */
 export const repositoryConfigPath = ".github/millwright.yml";
 
-const commands = z
-  .union([z.literal("auto"), z.literal("none"), z.array(z.string().min(1)).max(20)])
-  .default("auto");
+const commands = z.union([z.literal("auto"), z.literal("none"), z.array(z.string().min(1)).max(20)]).default("auto");
 
 const PullRequest = z.strictObject({
-  openAt: z.enum(["finish", "start"]).default("finish").meta({ description: "`start` opens a draft at once, with an empty first commit, so that people can watch it." }),
+  openAt: z
+    .enum(["finish", "start"])
+    .default("finish")
+    .meta({ description: "`start` opens a draft at once, with an empty first commit, so that people can watch it." }),
   requestReview: z.boolean().default(true).meta({ description: "Ask the person who triggered the run for a review." }),
 });
 
@@ -17,13 +18,22 @@ const Publish = z.strictObject({
   ci: z
     .enum(["run", "wait", "auto"])
     .default("auto")
-    .meta({ description: "Whether the repository's own CI runs on Millwright's commits at once (`run`) or after a person with write access approved (`wait`). `auto` waits in public repositories." }),
+    .meta({
+      description:
+        "Whether the repository's own CI runs on Millwright's commits at once (`run`) or after a person with write access approved (`wait`). `auto` waits in public repositories.",
+    }),
 });
 
 const Commit = z.strictObject({
   coAuthor: z.boolean().default(true).meta({ description: "Name the requester in a `Co-authored-by` trailer." }),
-  signOff: z.enum(["auto", "always", "never"]).default("auto").meta({ description: "`Signed-off-by` trailer; `auto` adds it where CONTRIBUTING.md asks for it." }),
-  viaApi: z.boolean().default(false).meta({ description: "Create the commit through GitHub's API, so that it is signed (\"Verified\")." }),
+  signOff: z
+    .enum(["auto", "always", "never"])
+    .default("auto")
+    .meta({ description: "`Signed-off-by` trailer; `auto` adds it where CONTRIBUTING.md asks for it." }),
+  viaApi: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Create the commit through GitHub\'s API, so that it is signed ("Verified").' }),
 });
 
 const Checks = z.strictObject({
@@ -32,14 +42,31 @@ const Checks = z.strictObject({
   lint: commands.meta({ description: "Commands that lint the code." }),
   build: commands.meta({ description: "Commands that build." }),
   test: commands.meta({ description: "Commands that test." }),
-  timeoutMinutes: z.number().positive().max(14).default(10).meta({ description: "Time limit of each command in minutes." }),
-  withoutTests: z.enum(["draft", "ready"]).default("draft").meta({ description: "What the pull request is when no tests were run." }),
+  timeoutMinutes: z
+    .number()
+    .positive()
+    .max(14)
+    .default(10)
+    .meta({ description: "Time limit of each command in minutes." }),
+  withoutTests: z
+    .enum(["draft", "ready"])
+    .default("draft")
+    .meta({ description: "What the pull request is when no tests were run." }),
 });
 
 const Guard = z.strictObject({
-  protectedPaths: z.array(z.string().min(1)).max(200).default([]).meta({ description: "Further globs that a change may not touch." }),
+  protectedPaths: z
+    .array(z.string().min(1))
+    .max(200)
+    .default([])
+    .meta({ description: "Further globs that a change may not touch." }),
   maxFiles: z.number().int().positive().default(40).meta({ description: "More changed files than this make a draft." }),
-  maxLines: z.number().int().positive().default(1500).meta({ description: "More changed lines than this make a draft." }),
+  maxLines: z
+    .number()
+    .int()
+    .positive()
+    .default(1500)
+    .meta({ description: "More changed lines than this make a draft." }),
 });
 
 const Limits = z.strictObject({
@@ -54,10 +81,26 @@ const Limits = z.strictObject({
 /** `.github/millwright.yml`. Limits can only be lower than the operator's. Unknown keys are errors: a typo must not switch a rule off. */
 export const RepositoryConfig = z.strictObject({
   enabled: z.boolean().default(true).meta({ description: "`false` pauses Millwright in this repository." }),
-  base: z.string().min(1).optional().meta({ description: "Branch that pull requests are made against; the default branch by default." }),
-  plan: z.enum(["auto", "ask"]).default("auto").meta({ description: "`ask` posts the plan and waits for approval before code is written." }),
-  planTimeoutHours: z.number().positive().max(720).default(72).meta({ description: "How long a plan waits for approval." }),
-  instructions: z.string().max(20_000).optional().meta({ description: "Instructions for the model, besides AGENTS.md, CLAUDE.md and CONTRIBUTING.md." }),
+  base: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "Branch that pull requests are made against; the default branch by default." }),
+  plan: z
+    .enum(["auto", "ask"])
+    .default("auto")
+    .meta({ description: "`ask` posts the plan and waits for approval before code is written." }),
+  planTimeoutHours: z
+    .number()
+    .positive()
+    .max(720)
+    .default(72)
+    .meta({ description: "How long a plan waits for approval." }),
+  instructions: z
+    .string()
+    .max(20_000)
+    .optional()
+    .meta({ description: "Instructions for the model, besides AGENTS.md, CLAUDE.md and CONTRIBUTING.md." }),
   pullRequest: PullRequest.prefault({}),
   publish: Publish.prefault({}),
   commit: Commit.prefault({}),
@@ -75,24 +118,34 @@ export interface ConfigProblem {
 }
 
 /** Parses the file's text; an absent or empty file is all defaults. Never throws: problems are values with path, rule and value. */
-export function parseRepositoryConfig(text: string | undefined): { kind: "ok"; config: RepositoryConfig } | { kind: "invalid"; problems: ConfigProblem[] } {
+export function parseRepositoryConfig(
+  text: string | undefined,
+): { kind: "ok"; config: RepositoryConfig } | { kind: "invalid"; problems: ConfigProblem[] } {
   if (text !== undefined && text.length > 100_000) {
-    return invalid([{ path: "(file)", rule: "must be at most 100,000 characters", value: `${text.length} characters` }]);
+    return invalid([
+      { path: "(file)", rule: "must be at most 100,000 characters", value: `${text.length} characters` },
+    ]);
   }
   const document = parseDocument(text ?? "", { prettyErrors: false, uniqueKeys: true });
   const [syntaxError] = document.errors;
   if (syntaxError !== undefined) {
     const line = (text ?? "").slice(0, syntaxError.pos[0]).split("\n").length;
-    return invalid([{ path: "(file)", rule: `must be YAML: ${syntaxError.message.split("\n")[0]}`, value: `line ${line}`, line }]);
+    return invalid([
+      { path: "(file)", rule: `must be YAML: ${syntaxError.message.split("\n")[0]}`, value: `line ${line}`, line },
+    ]);
   }
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 20 }) ?? {};
   } catch (error) {
-    return invalid([{ path: "(file)", rule: `must be YAML without excessive aliases: ${(error as Error).message}`, value: "" }]);
+    return invalid([
+      { path: "(file)", rule: `must be YAML without excessive aliases: ${(error as Error).message}`, value: "" },
+    ]);
   }
   const parsed = RepositoryConfig.safeParse(value);
-  return parsed.success ? { kind: "ok", config: parsed.data } : invalid(parsed.error.issues.flatMap((issue) => problemsOf(issue, value)));
+  return parsed.success
+    ? { kind: "ok", config: parsed.data }
+    : invalid(parsed.error.issues.flatMap((issue) => problemsOf(issue, value)));
 }
 
 function invalid(problems: ConfigProblem[]): { kind: "invalid"; problems: ConfigProblem[] } {
@@ -101,10 +154,20 @@ function invalid(problems: ConfigProblem[]): { kind: "invalid"; problems: Config
 
 function problemsOf(issue: z.core.$ZodIssue, root: unknown): ConfigProblem[] {
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({ path: [...issue.path, key].join("."), rule: "is not a known key", value: show(valueAt(root, [...issue.path, key])) }));
+    return issue.keys.map((key) => ({
+      path: [...issue.path, key].join("."),
+      rule: "is not a known key",
+      value: show(valueAt(root, [...issue.path, key])),
+    }));
   }
   if (issue.code === "invalid_union") {
-    return [{ path: issue.path.join("."), rule: 'must be "auto", "none" or a list of commands', value: show(valueAt(root, issue.path)) }];
+    return [
+      {
+        path: issue.path.join("."),
+        rule: 'must be "auto", "none" or a list of commands',
+        value: show(valueAt(root, issue.path)),
+      },
+    ];
   }
   return [{ path: issue.path.join(".") || "(file)", rule: issue.message, value: show(valueAt(root, issue.path)) }];
 }

@@ -4,12 +4,28 @@ import { approveCiAction } from "../policy/markers.ts";
 const checkName = "Millwright";
 
 /** Find-or-create by name and commit: the check run that carries the button *Run CI*, or says that CI was approved. */
-export async function putCiCheck(octokit: ProbotOctokit, place: { owner: string; repo: string; sha: string }, state: "waits" | "approved"): Promise<void> {
+export async function putCiCheck(
+  octokit: ProbotOctokit,
+  appId: number,
+  place: { owner: string; repo: string; sha: string },
+  state: "waits" | "approved",
+): Promise<void> {
   const { owner, repo, sha } = place;
-  const { data } = await octokit.rest.checks.listForRef({ owner, repo, ref: sha, check_name: checkName, filter: "latest" });
+  const { data } = await octokit.rest.checks.listForRef({
+    owner,
+    repo,
+    ref: sha,
+    check_name: checkName,
+    app_id: appId,
+    filter: "latest",
+  });
   const text =
     state === "waits"
-      ? { title: "CI waits for a person", summary: "What CI runs here was written by a model. A person with write access starts it with the button *Run CI*, or with `/millwright approve`." }
+      ? {
+          title: "CI waits for a person",
+          summary:
+            "What CI runs here was written by a model. A person with write access starts it with the button *Run CI*, or with `/millwright approve`.",
+        }
       : { title: "CI was approved", summary: "CI runs on the same tree." };
   const fields = {
     owner,
@@ -17,7 +33,10 @@ export async function putCiCheck(octokit: ProbotOctokit, place: { owner: string;
     status: "completed" as const,
     conclusion: state === "waits" ? ("neutral" as const) : ("success" as const),
     output: text,
-    actions: state === "waits" ? [{ label: "Run CI", description: "Let CI run on this change.", identifier: approveCiAction }] : [],
+    actions:
+      state === "waits"
+        ? [{ label: "Run CI", description: "Let CI run on this change.", identifier: approveCiAction }]
+        : [],
   };
   const [existing] = data.check_runs;
   if (existing === undefined) await octokit.rest.checks.create({ ...fields, name: checkName, head_sha: sha });

@@ -50,7 +50,8 @@ export function createGitHubApp(options: {
   return {
     known: () => identity,
     async botUserId(octokit) {
-      botUserId ??= (await octokit.rest.users.getByUsername({ username: `${(await this.identity()).slug}[bot]` })).data.id;
+      botUserId ??= (await octokit.rest.users.getByUsername({ username: `${(await this.identity()).slug}[bot]` })).data
+        .id;
       return botUserId;
     },
     async identity() {
@@ -120,7 +121,10 @@ function redacted<T>(value: T, redactor: Redactor): T {
 
 /** https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit */
 function slowedDown(error: unknown): RateLimited | undefined {
-  const { status, response } = error as { status?: number; response?: { headers?: Record<string, string | number | undefined> } };
+  const { status, response } = error as {
+    status?: number;
+    response?: { headers?: Record<string, string | number | undefined> };
+  };
   if (status !== 403 && status !== 429) return undefined;
   const headers = response?.headers ?? {};
   const retryAfter = Number(headers["retry-after"]);
@@ -129,7 +133,9 @@ function slowedDown(error: unknown): RateLimited | undefined {
     const untilReset = Number(headers["x-ratelimit-reset"]) - Date.now() / 1000;
     return new RateLimited((error as Error).message, Math.max(1, Math.ceil(untilReset)));
   }
-  return status === 429 || /secondary rate limit/i.test((error as Error).message) ? new RateLimited((error as Error).message, 60) : undefined;
+  return status === 429 || /secondary rate limit/i.test((error as Error).message)
+    ? new RateLimited((error as Error).message, 60)
+    : undefined;
 }
 
 /** The HTTP status of an error that GitHub answered with. */

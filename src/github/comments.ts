@@ -17,7 +17,14 @@ export interface OwnComment {
  * Find-or-create by marker: one comment of our App per marker, whoever else forges it. Creates, lists again and keeps
  * the oldest, because a POST may have succeeded although its answer was lost. Call inside `ctx.effect`.
  */
-export async function putComment(octokit: ProbotOctokit, appId: number, place: Place, marker: string, body: string, knownId?: number): Promise<OwnComment> {
+export async function putComment(
+  octokit: ProbotOctokit,
+  appId: number,
+  place: Place,
+  marker: string,
+  body: string,
+  knownId?: number,
+): Promise<OwnComment> {
   const text = `${body}\n\n${marker}`;
   if (knownId !== undefined) {
     const updated = await updateComment(octokit, place, knownId, text);
@@ -28,16 +35,32 @@ export async function putComment(octokit: ProbotOctokit, appId: number, place: P
     if (existing.body === text) return existing;
     return (await updateComment(octokit, place, existing.id, text)) ?? existing;
   }
-  const { data } = await octokit.rest.issues.createComment({ owner: place.owner, repo: place.repo, issue_number: place.number, body: text });
+  const { data } = await octokit.rest.issues.createComment({
+    owner: place.owner,
+    repo: place.repo,
+    issue_number: place.number,
+    body: text,
+  });
   const [oldest, ...younger] = await ownComments(octokit, appId, place, marker);
-  for (const comment of younger) await octokit.rest.issues.deleteComment({ owner: place.owner, repo: place.repo, comment_id: comment.id });
+  for (const comment of younger)
+    await octokit.rest.issues.deleteComment({ owner: place.owner, repo: place.repo, comment_id: comment.id });
   return oldest ?? { id: data.id, nodeId: data.node_id, body: text };
 }
 
 /** Undefined when a person deleted the comment. */
-async function updateComment(octokit: ProbotOctokit, place: Place, id: number, body: string): Promise<OwnComment | undefined> {
+async function updateComment(
+  octokit: ProbotOctokit,
+  place: Place,
+  id: number,
+  body: string,
+): Promise<OwnComment | undefined> {
   try {
-    const { data } = await octokit.rest.issues.updateComment({ owner: place.owner, repo: place.repo, comment_id: id, body });
+    const { data } = await octokit.rest.issues.updateComment({
+      owner: place.owner,
+      repo: place.repo,
+      comment_id: id,
+      body,
+    });
     return { id: data.id, nodeId: data.node_id, body };
   } catch (error) {
     if (statusOf(error) === 404) return undefined;

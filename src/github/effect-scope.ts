@@ -10,5 +10,6 @@ export function insideEffect<T>(name: string, write: () => Promise<T>): Promise<
 
 /** Throws unless called inside `ctx.effect`: there is no other way to write. */
 export function assertInsideEffect(what: string): void {
-  if (scope.getStore() === undefined) throw new Error(`${what} outside ctx.effect: every write to GitHub must be a named effect`);
+  if (scope.getStore() === undefined)
+    throw new Error(`${what} outside ctx.effect: every write to GitHub must be a named effect`);
 }

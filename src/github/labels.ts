@@ -10,7 +10,8 @@ export async function changeLabels(
   const target = { owner: place.owner, repo: place.repo, issue_number: place.number };
   const { data } = await octokit.rest.issues.listLabelsOnIssue({ ...target, per_page: 100 });
   const present = new Set(data.map((label) => label.name));
-  if (change.add !== undefined && !present.has(change.add)) await octokit.rest.issues.addLabels({ ...target, labels: [change.add] });
+  if (change.add !== undefined && !present.has(change.add))
+    await octokit.rest.issues.addLabels({ ...target, labels: [change.add] });
   for (const name of change.remove) {
     if (!present.has(name) || name === change.add) continue;
     try {

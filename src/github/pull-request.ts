@@ -36,19 +36,53 @@ export async function putPullRequest(octokit: ProbotOctokit, wanted: PullRequest
   }
 }
 
-export async function openPullRequestOf(octokit: ProbotOctokit, { owner, repo, branch }: Pick<PullRequestText, "owner" | "repo" | "branch">): Promise<OwnPullRequest | undefined> {
-  const { data } = await octokit.rest.pulls.list({ owner, repo, head: `${owner}:${branch}`, state: "open", per_page: 1 });
+export async function openPullRequestOf(
+  octokit: ProbotOctokit,
+  { owner, repo, branch }: Pick<PullRequestText, "owner" | "repo" | "branch">,
+): Promise<OwnPullRequest | undefined> {
+  const { data } = await octokit.rest.pulls.list({
+    owner,
+    repo,
+    head: `${owner}:${branch}`,
+    state: "open",
+    per_page: 1,
+  });
   const [pull] = data;
-  return pull === undefined ? undefined : { number: pull.number, nodeId: pull.node_id, url: pull.html_url, draft: pull.draft ?? false };
+  return pull === undefined
+    ? undefined
+    : { number: pull.number, nodeId: pull.node_id, url: pull.html_url, draft: pull.draft ?? false };
 }
 
-async function create(octokit: ProbotOctokit, { owner, repo, branch, baseRef, title, body }: PullRequestText, draft: boolean): Promise<OwnPullRequest> {
-  const { data } = await octokit.rest.pulls.create({ owner, repo, head: branch, base: baseRef, title, body, draft, maintainer_can_modify: false });
+async function create(
+  octokit: ProbotOctokit,
+  { owner, repo, branch, baseRef, title, body }: PullRequestText,
+  draft: boolean,
+): Promise<OwnPullRequest> {
+  const { data } = await octokit.rest.pulls.create({
+    owner,
+    repo,
+    head: branch,
+    base: baseRef,
+    title,
+    body,
+    draft,
+    maintainer_can_modify: false,
+  });
   return { number: data.number, nodeId: data.node_id, url: data.html_url, draft: data.draft ?? false };
 }
 
-async function update(octokit: ProbotOctokit, wanted: PullRequestText, existing: OwnPullRequest): Promise<OwnPullRequest> {
-  await octokit.rest.pulls.update({ owner: wanted.owner, repo: wanted.repo, pull_number: existing.number, title: wanted.title, body: wanted.body });
+async function update(
+  octokit: ProbotOctokit,
+  wanted: PullRequestText,
+  existing: OwnPullRequest,
+): Promise<OwnPullRequest> {
+  await octokit.rest.pulls.update({
+    owner: wanted.owner,
+    repo: wanted.repo,
+    pull_number: existing.number,
+    title: wanted.title,
+    body: wanted.body,
+  });
   if (existing.draft === wanted.draft) return existing;
   const mutation = wanted.draft
     ? `mutation ($id: ID!) { convertPullRequestToDraft(input: { pullRequestId: $id }) { pullRequest { isDraft } } }`
@@ -58,9 +92,18 @@ async function update(octokit: ProbotOctokit, wanted: PullRequestText, existing:
 }
 
 /** Asks for a review; what GitHub refuses (the person has no access) is not worth a failure. */
-export async function requestReview(octokit: ProbotOctokit, place: { owner: string; repo: string; number: number }, login: string): Promise<void> {
+export async function requestReview(
+  octokit: ProbotOctokit,
+  place: { owner: string; repo: string; number: number },
+  login: string,
+): Promise<void> {
   try {
-    await octokit.rest.pulls.requestReviewers({ owner: place.owner, repo: place.repo, pull_number: place.number, reviewers: [login] });
+    await octokit.rest.pulls.requestReviewers({
+      owner: place.owner,
+      repo: place.repo,
+      pull_number: place.number,
+      reviewers: [login],
+    });
   } catch (error) {
     if (statusOf(error) !== 422) throw error;
   }

@@ -4,7 +4,11 @@ import type { FiledIntent } from "../pipeline/intent.ts";
 type Content = "eyes" | "-1" | "+1" | "confused";
 
 /** Reacts to what asked for the run; GitHub keeps one reaction per App and content. Reviews take none, so the pull request does; buttons and states need no answer. */
-export async function reactToTrigger(octokit: ProbotOctokit, { work, trigger }: FiledIntent, content: Content): Promise<void> {
+export async function reactToTrigger(
+  octokit: ProbotOctokit,
+  { work, trigger }: FiledIntent,
+  content: Content,
+): Promise<void> {
   const place = { owner: work.owner, repo: work.repo, content };
   switch (trigger.kind) {
     case "comment":

@@ -5,7 +5,9 @@ import { actorOf, type Event, type Verdict } from "./handler.ts";
 export function installationRemoved({ id, payload }: Event<"installation.deleted" | "installation.suspend">): Verdict {
   const account = payload.installation.account;
   const owner = account !== null && "login" in account ? account.login : "";
-  return { start: forget(id, { installationId: payload.installation.id, repositoryId: 0, owner, repo: "" }, payload.sender) };
+  return {
+    start: forget(id, { installationId: payload.installation.id, repositoryId: 0, owner, repo: "" }, payload.sender),
+  };
 }
 
 /** A deleted repository: likewise, for that repository alone. */
@@ -13,7 +15,16 @@ export function repositoryDeleted({ id, payload }: Event<"repository.deleted">):
   if (payload.installation == null) return { ignore: "no installation" };
   const { repository } = payload;
   return {
-    start: forget(id, { installationId: payload.installation.id, repositoryId: repository.id, owner: repository.owner.login, repo: repository.name }, payload.sender),
+    start: forget(
+      id,
+      {
+        installationId: payload.installation.id,
+        repositoryId: repository.id,
+        owner: repository.owner.login,
+        repo: repository.name,
+      },
+      payload.sender,
+    ),
   };
 }
 
@@ -22,10 +33,19 @@ export function repositoriesRemoved({ id, payload }: Event<"installation_reposit
   const ids = payload.repositories_removed.map((repository) => repository.id);
   const account = payload.installation.account;
   const owner = account !== null && "login" in account ? account.login : "";
-  return { start: { ...forget(id, { installationId: payload.installation.id, repositoryId: 0, owner, repo: "" }, payload.sender), args: ids.join(",") } };
+  return {
+    start: {
+      ...forget(id, { installationId: payload.installation.id, repositoryId: 0, owner, repo: "" }, payload.sender),
+      args: ids.join(","),
+    },
+  };
 }
 
-function forget(deliveryId: string, place: { installationId: number; repositoryId: number; owner: string; repo: string }, sender: { id: number; login: string; type?: string }): Intent {
+function forget(
+  deliveryId: string,
+  place: { installationId: number; repositoryId: number; owner: string; repo: string },
+  sender: { id: number; login: string; type?: string },
+): Intent {
   return {
     work: { ...place, subject: { kind: "repository" } },
     id: `delivery:${deliveryId}`,

@@ -1,7 +1,9 @@
 import type { CommandWord } from "../pipeline/intent.ts";
 
 /** `code` asks for work; the other words control it. */
-export type Command = { word: "code"; args: string; short: boolean } | { word: CommandWord; args: string; short: boolean };
+export type Command =
+  | { word: "code"; args: string; short: boolean }
+  | { word: CommandWord; args: string; short: boolean };
 
 const controls: readonly CommandWord[] = ["stop", "retry", "status", "help", "approve", "reject"];
 

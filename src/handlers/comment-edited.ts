@@ -1,10 +1,11 @@
-import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
 import { planMarker } from "../policy/markers.ts";
+import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
 
 /** `issue_comment.edited` on our own plan comment by a person: a ticked box approves it, another text re-plans (B9). */
 export const commentEdited: Handler<"issue_comment.edited"> = ({ id, payload }, known) => {
   const { comment, issue, sender } = payload;
-  if (comment.performed_via_github_app?.id !== known.app.id || !comment.body.includes(planMarker)) return { ignore: "not our plan" };
+  if (comment.performed_via_github_app?.id !== known.app.id || !comment.body.includes(planMarker))
+    return { ignore: "not our plan" };
   const unheard = whyNotHeard(sender, known);
   if (unheard !== undefined) return { ignore: unheard };
   const work = workOf(payload, { kind: "issue", number: issue.number });

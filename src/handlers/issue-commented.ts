@@ -8,7 +8,8 @@ import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
  */
 export const issueCommented: Handler<"issue_comment.created"> = ({ id, payload }, known) => {
   const { issue, comment, sender } = payload;
-  const unheard = whyNotHeard(sender, known) ?? (comment.performed_via_github_app?.id === known.app.id ? "own act" : undefined);
+  const unheard =
+    whyNotHeard(sender, known) ?? (comment.performed_via_github_app?.id === known.app.id ? "own act" : undefined);
   if (unheard !== undefined) return { ignore: unheard };
   const onPullRequest = issue.pull_request != null;
   const work = workOf(payload, { kind: onPullRequest ? "pull-request" : "issue", number: issue.number });
@@ -25,12 +26,22 @@ export const issueCommented: Handler<"issue_comment.created"> = ({ id, payload }
   };
   const text = { title: issue.title, body: issue.body ?? "" };
   if (command === undefined) {
-    const waits = issue.state === "open" && issue.labels.some((label) => label.name === known.operator.labels.needsInfo);
+    const waits =
+      issue.state === "open" && issue.labels.some((label) => label.name === known.operator.labels.needsInfo);
     if (onPullRequest || !waits) return { ignore: "not a command" };
     return { start: { ...intent, pipeline: "issue-to-pr", text, args: comment.body, answers: true } };
   }
   if (command.word !== "code") {
-    return { start: { ...intent, pipeline: "answer-command", command: command.word, args: command.args, ...(command.short && { short: true }), text } };
+    return {
+      start: {
+        ...intent,
+        pipeline: "answer-command",
+        command: command.word,
+        args: command.args,
+        ...(command.short && { short: true }),
+        text,
+      },
+    };
   }
   if (issue.state === "closed") return { ignore: onPullRequest ? "the pull request is closed" : "the issue is closed" };
   return { start: { ...intent, pipeline: onPullRequest ? "iterate-pr" : "issue-to-pr", args: command.args, text } };

@@ -4,7 +4,8 @@ import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
 /** One submitted review on our own pull request leads to new commits, once per review (B17). An approval asks for nothing. */
 export const reviewSubmitted: Handler<"pull_request_review.submitted"> = ({ id, payload }, known) => {
   const { review, pull_request: pull, sender } = payload;
-  if (!ourBranch(pull.head.ref) || pull.head.repo?.id !== payload.repository.id) return { ignore: "not our pull request" };
+  if (!ourBranch(pull.head.ref) || pull.head.repo?.id !== payload.repository.id)
+    return { ignore: "not our pull request" };
   const unheard = whyNotHeard(sender, known);
   if (unheard !== undefined) return { ignore: unheard };
   if (pull.state !== "open") return { ignore: "the pull request is closed" };

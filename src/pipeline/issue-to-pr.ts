@@ -25,7 +25,12 @@ export const issueToPr: Pipeline = async (run) => {
 
   const verdict = await run.step("guard-change", { base, analysis, change: written.change, fromSha: base.baseSha });
   if (verdict.kind === "ended") return verdict.outcome;
-  const published = await run.step("publish-change", { base, analysis, change: written.change, ontoSha: opened?.sha ?? base.baseSha });
+  const published = await run.step("publish-change", {
+    base,
+    analysis,
+    change: written.change,
+    ontoSha: opened?.sha ?? base.baseSha,
+  });
   if (published.kind === "ended") return published.outcome;
   return run.step("open-pull-request", { base, analysis, change: written.change, verdict, published });
 };
@@ -68,7 +73,13 @@ export async function writeUntilChecksPass(
       written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: written.change, start });
     }
     if (written.kind === "ended") return written;
-    const checked = await run.step("run-checks", { base, environment, attempt, change: written.change, startSha: start.sha });
+    const checked = await run.step("run-checks", {
+      base,
+      environment,
+      attempt,
+      change: written.change,
+      startSha: start.sha,
+    });
     if (checked.kind === "ended") return checked;
     change = checked.change;
     const failure = change.checks?.failure;

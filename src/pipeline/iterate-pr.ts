@@ -17,7 +17,12 @@ export const iteratePr: Pipeline = async (run) => {
   const written = await writeUntilChecksPass(run, base, review.analysis, context.contextBlob, environment, merged);
   if (written.kind === "ended") return written.outcome;
 
-  const verdict = await run.step("guard-change", { base, analysis: review.analysis, change: written.change, fromSha: base.baseSha });
+  const verdict = await run.step("guard-change", {
+    base,
+    analysis: review.analysis,
+    change: written.change,
+    fromSha: base.baseSha,
+  });
   if (verdict.kind === "ended") return verdict.outcome;
   const published = await run.step("publish-change", {
     base,
@@ -27,6 +32,12 @@ export const iteratePr: Pipeline = async (run) => {
     mergedSha: merged.kind === "merged" ? base.baseSha : undefined,
   });
   if (published.kind === "ended") return published.outcome;
-  await run.step("reply-threads", { base, requestBlob: review.requestBlob, change: written.change, published, fromSha: merged.sha });
+  await run.step("reply-threads", {
+    base,
+    requestBlob: review.requestBlob,
+    change: written.change,
+    published,
+    fromSha: merged.sha,
+  });
   return run.step("open-pull-request", { base, analysis: review.analysis, change: written.change, verdict, published });
 };

@@ -1,5 +1,5 @@
-import { type ApplicationFunctionOptions, type Probot, ProbotOctokit } from "probot";
 import type { Logger } from "pino";
+import { type ApplicationFunctionOptions, type Probot, ProbotOctokit } from "probot";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Receive } from "../handlers/receive.ts";
 import { adoptLogger, createLogger } from "../telemetry/logger.ts";

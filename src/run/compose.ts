@@ -16,11 +16,11 @@ import { createRedactor, type Redactor } from "../policy/redact.ts";
 import { createSandbox } from "../sandbox/create-sandbox.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { createStatusProjector, type StatusProjector } from "../status/projector.ts";
-import { openStore, type OpenStore } from "../store/open-store.ts";
+import { type OpenStore, openStore } from "../store/open-store.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
-import { createWorkspaces } from "../workspace/workspaces.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
+import { createWorkspaces } from "../workspace/workspaces.ts";
 import { createExecuteStep, type EffectFault } from "./execute-step.ts";
 import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
 import { measureModel, measureRuns } from "./measure.ts";
@@ -77,7 +77,13 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
   const metrics = createMetrics();
   mkdirSync(operator.dataDirectory, { recursive: true, mode: 0o700 });
   const store = await openStore({ databaseUrl: operator.databaseUrl, dataDirectory: operator.dataDirectory, log });
-  const github = createGitHubApp({ appId: operator.app.id, apiUrl: operator.github.apiUrl, authenticate: options.authenticate, redactor, log });
+  const github = createGitHubApp({
+    appId: operator.app.id,
+    apiUrl: operator.github.apiUrl,
+    authenticate: options.authenticate,
+    redactor,
+    log,
+  });
   const sandbox = await createSandbox({
     backend: operator.sandbox.backend,
     image: operator.sandbox.image,
@@ -159,7 +165,14 @@ function engineOf(options: {
   const logEnded = async (runKey: string) => {
     const run = await store.runs.get(runKey).catch(() => undefined);
     const { kind, reason, pullRequest } = run?.outcome ?? {};
-    const facts = { runKey, deliveryId: run?.intent.deliveryId, pipeline: run?.pipeline, outcome: kind, reason, pullRequest: pullRequest?.number };
+    const facts = {
+      runKey,
+      deliveryId: run?.intent.deliveryId,
+      pipeline: run?.pipeline,
+      outcome: kind,
+      reason,
+      pullRequest: pullRequest?.number,
+    };
     log.info(facts, "run ended");
   };
   const engine = createLocalEngine({
@@ -167,7 +180,15 @@ function engineOf(options: {
     log,
     pipelines,
     executeStep: measureRuns(
-      createExecuteStep({ deps, steps: byName, github: options.github, status, metrics, log, effectFault: options.effectFault }),
+      createExecuteStep({
+        deps,
+        steps: byName,
+        github: options.github,
+        status,
+        metrics,
+        log,
+        effectFault: options.effectFault,
+      }),
       metrics,
     ),
     fits: (name, output) => byName[name]?.output.safeParse(output).success === true,

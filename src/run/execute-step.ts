@@ -30,11 +30,17 @@ export function createExecuteStep(options: {
   return async (call) => {
     const step = options.steps[call.name];
     if (step === undefined) throw new Error(`There is no step named ${call.name}`);
-    const log = options.log.child({ runKey: call.runKey, deliveryId: call.intent.deliveryId, step: call.path, attempt: call.attempt });
+    const log = options.log.child({
+      runKey: call.runKey,
+      deliveryId: call.intent.deliveryId,
+      step: call.path,
+      attempt: call.attempt,
+    });
     if (call.name === lastStep) await status.settle(call.runKey);
     else status.touch(call.runKey);
     const startedAt = performance.now();
-    const measure = (result: string) => metrics.stepSeconds.observe({ step: call.name, result }, (performance.now() - startedAt) / 1000);
+    const measure = (result: string) =>
+      metrics.stepSeconds.observe({ step: call.name, result }, (performance.now() - startedAt) / 1000);
     try {
       const input = step.input.parse(call.input);
       const output = step.output.parse(await step.run(input as never, deps, contextOf(call, log)));
@@ -53,7 +59,8 @@ export function createExecuteStep(options: {
   function contextOf(call: StepCall, log: Logger): StepContext {
     const clients = new Map<string, ReturnType<StepContext["github"]>>();
     const { work } = call.intent;
-    const client = async (permissions: Permissions) => github.client(await github.token(work, permissions), call.signal);
+    const client = async (permissions: Permissions) =>
+      github.client(await github.token(work, permissions), call.signal);
     return {
       intent: call.intent,
       runKey: call.runKey,
@@ -87,7 +94,13 @@ export function createExecuteStep(options: {
     await options.effectFault?.({ name, runKey: call.runKey, when: "before" });
     const audit = (result: "ok" | "failed") => {
       metrics.effects.inc({ effect: name, result });
-      return deps.store.audit.add({ runKey: call.runKey, repositoryId: call.intent.work.repositoryId, effect: name, target: `${call.intent.work.owner}/${call.intent.work.repo}`, result });
+      return deps.store.audit.add({
+        runKey: call.runKey,
+        repositoryId: call.intent.work.repositoryId,
+        effect: name,
+        target: `${call.intent.work.owner}/${call.intent.work.repo}`,
+        result,
+      });
     };
     let value: T;
     try {

@@ -33,7 +33,11 @@ const longWaitSeconds = 600;
  * `/livez` and `/readyz` beside the webhooks, which never fail because GitHub or a model is down; `/health` with every
  * detail and `/metrics` on an address of their own, loopback by default (P9).
  */
-export async function startHealth(worker: Worker, client: ProbotOctokit, addHandler: ApplicationFunctionOptions["addHandler"]): Promise<Health> {
+export async function startHealth(
+  worker: Worker,
+  client: ProbotOctokit,
+  addHandler: ApplicationFunctionOptions["addHandler"],
+): Promise<Health> {
   let draining = false;
   const open = new Hono();
   open.get("/livez", (context) => context.json({ ok: true }));
@@ -57,13 +61,18 @@ export async function startHealth(worker: Worker, client: ProbotOctokit, addHand
     const wrong = found.filter((one) => !one.ok).map((one) => `${one.name}: ${one.detail}`);
     return context.json({ ok: wrong.length === 0, wrong, probes: found }, wrong.length === 0 ? 200 : 503);
   });
-  closed.get("/metrics", async (context) => context.text(await worker.metrics.registry.metrics(), 200, { "content-type": worker.metrics.registry.contentType }));
+  closed.get("/metrics", async (context) =>
+    context.text(await worker.metrics.registry.metrics(), 200, { "content-type": worker.metrics.registry.contentType }),
+  );
   const server = createServer(getRequestListener(closed.fetch, { overrideGlobalObjects: false }));
   const { host, port } = worker.operator.health;
   await new Promise<void>((resolve) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const reason = error.code === "EADDRINUSE" ? "the port is taken" : error.message;
-      worker.log.error({ host, port }, `/health and /metrics are not served on ${host}:${port}: ${reason}. Set MILLWRIGHT_HEALTH_PORT to a free port.`);
+      worker.log.error(
+        { host, port },
+        `/health and /metrics are not served on ${host}:${port}: ${reason}. Set MILLWRIGHT_HEALTH_PORT to a free port.`,
+      );
       resolve();
     });
     server.listen(port, host, resolve);
@@ -85,10 +94,13 @@ export async function startHealth(worker: Worker, client: ProbotOctokit, addHand
 function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
   const { operator } = worker;
   return Promise.all([
-    probe("database", () => worker.store.ping().then(() => (operator.databaseUrl === undefined ? "embedded, answers" : "answers"))),
+    probe("database", () =>
+      worker.store.ping().then(() => (operator.databaseUrl === undefined ? "embedded, answers" : "answers")),
+    ),
     probe("queue", async () => {
       const { queued, oldestSeconds } = await worker.store.runs.backlog();
-      if (oldestSeconds > longWaitSeconds) throw new Error(`the oldest of ${queued} queued runs has waited for ${Math.round(oldestSeconds)} s`);
+      if (oldestSeconds > longWaitSeconds)
+        throw new Error(`the oldest of ${queued} queued runs has waited for ${Math.round(oldestSeconds)} s`);
       return `${queued} queued`;
     }),
     probe("sandbox", async () => {
@@ -100,7 +112,10 @@ function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
     probe("disk", async () => {
       const { bavail, bsize } = await statfs(operator.dataDirectory);
       const free = bavail * bsize;
-      if (free < operator.minFreeBytes) throw new Error(`${Math.round(free / 1e6)} MB free in ${operator.dataDirectory}, ${Math.round(operator.minFreeBytes / 1e6)} MB are needed (MILLWRIGHT_MIN_FREE_BYTES)`);
+      if (free < operator.minFreeBytes)
+        throw new Error(
+          `${Math.round(free / 1e6)} MB free in ${operator.dataDirectory}, ${Math.round(operator.minFreeBytes / 1e6)} MB are needed (MILLWRIGHT_MIN_FREE_BYTES)`,
+        );
       return `${Math.round(free / 1e6)} MB free`;
     }),
     probe("github", () => askGitHub(operator, client)),
@@ -112,11 +127,14 @@ function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
 async function askGitHub(operator: OperatorConfig, client: ProbotOctokit): Promise<string> {
   const { apiUrl } = operator.github;
   try {
-    const { data } = await client.request("GET /app", { request: { retries: 0, signal: AbortSignal.timeout(probeTimeoutMs) } });
+    const { data } = await client.request("GET /app", {
+      request: { retries: 0, signal: AbortSignal.timeout(probeTimeoutMs) },
+    });
     return `${apiUrl} answers, the App is ${data?.slug ?? operator.app.id}`;
   } catch (error) {
     const { status, message } = error as { status?: number; message: string };
-    if (status === 401 || status === 404) throw new Error(`${apiUrl} refuses APP_ID ${operator.app.id} with PRIVATE_KEY (${status}: ${message})`);
+    if (status === 401 || status === 404)
+      throw new Error(`${apiUrl} refuses APP_ID ${operator.app.id} with PRIVATE_KEY (${status}: ${message})`);
     throw new Error(`${apiUrl} does not answer as it should: ${reasonOf(error)}`);
   }
 }
@@ -126,14 +144,19 @@ async function askModel(config: OperatorConfig["model"]): Promise<string> {
   // Where no address is given, the cloud's own client decides.
   const address = config.baseUrl ?? (config.provider === "anthropic" ? "https://api.anthropic.com" : undefined);
   if (address === undefined) return `${config.provider}, reached by the cloud's own client: not asked`;
-  const headers = { "user-agent": "millwright", "anthropic-version": "2023-06-01", ...(config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }) };
+  const headers = {
+    "user-agent": "millwright",
+    "anthropic-version": "2023-06-01",
+    ...(config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }),
+  };
   let status: number;
   try {
     status = (await fetch(`${address}/v1/models`, { headers, signal: AbortSignal.timeout(probeTimeoutMs) })).status;
   } catch (error) {
     throw new Error(`${address} cannot be reached: ${reasonOf(error)}`);
   }
-  if (config.provider === "anthropic" && (status === 401 || status === 403)) throw new Error(`${address} refuses ANTHROPIC_API_KEY (${status})`);
+  if (config.provider === "anthropic" && (status === 401 || status === 403))
+    throw new Error(`${address} refuses ANTHROPIC_API_KEY (${status})`);
   if (status >= 500) throw new Error(`${address} answered ${status}`);
   return `${address} answers`;
 }
@@ -147,7 +170,12 @@ function reasonOf(error: unknown): string {
 
 async function probe(name: string, ask: () => Promise<string>, timeoutMs = probeTimeoutMs + 1_000): Promise<Probe> {
   const startedAt = performance.now();
-  const done = (ok: boolean, detail: string): Probe => ({ name, ok, detail, durationMs: Math.round(performance.now() - startedAt) });
+  const done = (ok: boolean, detail: string): Probe => ({
+    name,
+    ok,
+    detail,
+    durationMs: Math.round(performance.now() - startedAt),
+  });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer after ${timeoutMs / 1000} s`)), timeoutMs);

@@ -48,11 +48,23 @@ export function createHousekeeping(options: {
     const { work } = run;
     const token = await options.github.token(work, { issues: "read", metadata: "read", pull_requests: "read" });
     const octokit = options.github.client(token, AbortSignal.timeout(30_000));
-    const { data } = await octokit.rest.reactions.listForIssueComment({ owner: work.owner, repo: work.repo, comment_id: Number(commentId), content: "+1", per_page: 100 });
+    const { data } = await octokit.rest.reactions.listForIssueComment({
+      owner: work.owner,
+      repo: work.repo,
+      comment_id: Number(commentId),
+      content: "+1",
+      per_page: 100,
+    });
     for (const { user } of data) {
       if (user === null) continue;
       const permission = await permissionOf(octokit, work, user.login);
-      const may = mayTrigger({ permission, actorType: user.type, login: user.login, isOwnApp: false, allowedBots: operator.allowedBots });
+      const may = mayTrigger({
+        permission,
+        actorType: user.type,
+        login: user.login,
+        isOwnApp: false,
+        allowedBots: operator.allowedBots,
+      });
       if (!may.allowed) continue;
       await options.engine.signal(run.workKey, "decision", { kind: "approve", actor: user.login });
       return;

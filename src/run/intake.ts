@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Probot } from "probot";
 import type { Logger } from "pino";
+import type { Probot } from "probot";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 export interface Intake {
@@ -44,16 +44,21 @@ export function createIntake(options: IntakeOptions): Intake {
     const startedAt = performance.now();
     const event = header(request, "x-github-event") ?? "unknown";
     const deliveryId = header(request, "x-github-delivery") ?? "";
-    const { status, text } = await take(request, options, event, deliveryId, () => closed).catch((error: unknown): Answer => {
-      log.error({ deliveryId, event, status: 503, err: error }, "the delivery could not be queued");
-      return { status: 503, text: "Not queued; please deliver again." };
-    });
+    const { status, text } = await take(request, options, event, deliveryId, () => closed).catch(
+      (error: unknown): Answer => {
+        log.error({ deliveryId, event, status: 503, err: error }, "the delivery could not be queued");
+        return { status: 503, text: "Not queued; please deliver again." };
+      },
+    );
     if (status !== 200 && status !== 503) log.warn({ deliveryId, event, status }, `delivery refused: ${text}`);
     // What was not signed may name any event: it must not make a new time series.
     const verified = status !== 401 && status !== 413;
     metrics.deliveries.inc({ event: verified ? event : "unverified", answer: String(status) });
     metrics.acknowledgeSeconds.observe((performance.now() - startedAt) / 1000);
-    const headers = { "content-type": "text/plain; charset=utf-8", ...(request.complete ? {} : { connection: "close" }) };
+    const headers = {
+      "content-type": "text/plain; charset=utf-8",
+      ...(request.complete ? {} : { connection: "close" }),
+    };
     response.writeHead(status, headers).end(`${text}\n`);
     if (!request.complete) discard(request);
   }
@@ -73,10 +78,17 @@ export function createIntake(options: IntakeOptions): Intake {
   };
 }
 
-async function take(request: IncomingMessage, options: IntakeOptions, event: string, deliveryId: string, closed: () => boolean): Promise<Answer> {
+async function take(
+  request: IncomingMessage,
+  options: IntakeOptions,
+  event: string,
+  deliveryId: string,
+  closed: () => boolean,
+): Promise<Answer> {
   const body = await signedBody(request, options);
   if (!Buffer.isBuffer(body)) return body;
-  if (deliveryId === "" || event === "unknown") return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
+  if (deliveryId === "" || event === "unknown")
+    return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
   const payload = parsed(body);
   if (payload === undefined) {
     const form = (header(request, "content-type") ?? "").startsWith("application/x-www-form-urlencoded");
@@ -84,12 +96,17 @@ async function take(request: IncomingMessage, options: IntakeOptions, event: str
     return { status: 400, text: "The body is not a JSON object." };
   }
   if (closed()) throw new Error("this process is stopping");
-  await options.webhooks.receive({ id: deliveryId, name: event, payload } as Parameters<typeof options.webhooks.receive>[0]);
+  await options.webhooks.receive({ id: deliveryId, name: event, payload } as Parameters<
+    typeof options.webhooks.receive
+  >[0]);
   return { status: 200, text: "ok" };
 }
 
 /** The body when it is signed and not too large. Without the form of a signature nothing of it is kept. */
-async function signedBody(request: IncomingMessage, { secrets, maxBodyBytes }: IntakeOptions): Promise<Buffer | Answer> {
+async function signedBody(
+  request: IncomingMessage,
+  { secrets, maxBodyBytes }: IntakeOptions,
+): Promise<Buffer | Answer> {
   const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBodyBytes} bytes.` };
   if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) return tooLarge;
   const signature = header(request, "x-hub-signature-256") ?? "";
@@ -105,7 +122,9 @@ async function signedBody(request: IncomingMessage, { secrets, maxBodyBytes }: I
   }
   const given = Buffer.from(signature);
   // Every secret is tried, whatever the first says: the time does not tell which one fits.
-  const matches = hashes.map((hash) => Buffer.from(`sha256=${hash.digest("hex")}`)).filter((expected) => timingSafeEqual(expected, given));
+  const matches = hashes
+    .map((hash) => Buffer.from(`sha256=${hash.digest("hex")}`))
+    .filter((expected) => timingSafeEqual(expected, given));
   return matches.length > 0 ? Buffer.concat(chunks) : { status: 401, text: "The signature is missing or wrong." };
 }
 
@@ -121,7 +140,10 @@ function parsed(body: Buffer): object | undefined {
 /** Reads on without keeping anything, for a while; then the connection is cut. */
 function discard(request: IncomingMessage): void {
   const timer = setTimeout(() => request.destroy(), lingerMs);
-  request.once("close", () => clearTimeout(timer)).on("error", () => undefined).resume();
+  request
+    .once("close", () => clearTimeout(timer))
+    .on("error", () => undefined)
+    .resume();
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

@@ -1,12 +1,17 @@
-import type { ExecuteStep } from "../engine/execute-step.ts";
 import type { CallRecord, Model, RecordCall } from "../agent/model.ts";
+import type { ExecuteStep } from "../engine/execute-step.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
 /** The model, with tokens and dollars of every call counted where the call is recorded. */
 export function measureModel(model: Model, metrics: Pick<Metrics, "modelTokens" | "modelCostUsd">): Model {
   const counting = (record: RecordCall): RecordCall => {
     return async (call: CallRecord) => {
-      const kinds = { input: call.inputTokens, output: call.outputTokens, "cache-read": call.cacheReadTokens, "cache-write": call.cacheWriteTokens };
+      const kinds = {
+        input: call.inputTokens,
+        output: call.outputTokens,
+        "cache-read": call.cacheReadTokens,
+        "cache-write": call.cacheWriteTokens,
+      };
       for (const [kind, tokens] of Object.entries(kinds)) metrics.modelTokens.inc({ model: call.model, kind }, tokens);
       metrics.modelCostUsd.inc({ model: call.model }, call.costUsd);
       await record(call);

@@ -40,7 +40,13 @@ export function createStatusProjector(options: {
   async function edit(runKey: string, entry: Entry): Promise<void> {
     const view = await statusView(options.store, options.operator, runKey, entry.place);
     const commentId = view?.run.statusCommentId;
-    if (view === undefined || commentId === undefined || view.run.state === "ended" || view.run.cancelReason !== undefined) return;
+    if (
+      view === undefined ||
+      commentId === undefined ||
+      view.run.state === "ended" ||
+      view.run.cancelReason !== undefined
+    )
+      return;
     const text = renderStatus(view, new Date());
     if (text === entry.lastText || entry.settled) return;
     const { work } = view.run;

@@ -35,7 +35,11 @@ export function checklistOf(steps: StepRow[], now: Date, ended: boolean): Checkl
       return {
         title: line.title,
         state: stateOf(last, later, ended, own.length === 0),
-        seconds: own.reduce((sum, step) => sum + secondsBetween(step.startedAt, step.endedAt ?? (ended ? step.startedAt : now.toISOString())), 0),
+        seconds: own.reduce(
+          (sum, step) =>
+            sum + secondsBetween(step.startedAt, step.endedAt ?? (ended ? step.startedAt : now.toISOString())),
+          0,
+        ),
         times: own.filter((step) => step.name === line.steps.at(0) || line.steps.length === 1).length,
       };
     });
@@ -64,20 +68,25 @@ export function renderStatus(view: StatusView, now: Date): string {
   return [
     `### ${headline(view, outcome)}`,
     "",
-    ...(outcome === undefined ? [] : [outcome.reason, "", ...(outcome.detail === undefined ? [] : [outcome.detail, ""])]),
+    ...(outcome === undefined
+      ? []
+      : [outcome.reason, "", ...(outcome.detail === undefined ? [] : [outcome.detail, ""])]),
     ...(pullRequest === undefined ? [] : [`**Pull request:** ${pullRequest}`, ""]),
     ...lines.map((line) => `${line}<br>`),
     "",
     `⏱ ${duration(secondsBetween(run.createdAt, until.toISOString()))} · ${count(usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens)} tokens in, ${count(usage.outputTokens)} out · ${dollars(usage.costUsd)} spent`,
     `<br>Left: ${dollars(left.runUsd)} for this run · today ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))} and ${left.repositoryDayRuns} runs for this repository`,
     "",
-    ended ? `<sub>Run \`${run.runKey}\` · again: \`/retry\`</sub>` : `<sub>Run \`${run.runKey}\` · to stop it: \`/stop\`, close the issue${run.intent.trigger.kind === "label" ? " or remove the label" : ""}</sub>`,
+    ended
+      ? `<sub>Run \`${run.runKey}\` · again: \`/retry\`</sub>`
+      : `<sub>Run \`${run.runKey}\` · to stop it: \`/stop\`, close the issue${run.intent.trigger.kind === "label" ? " or remove the label" : ""}</sub>`,
   ].join("\n");
 }
 
 function headline(view: StatusView, outcome: Outcome | undefined): string {
   if (outcome !== undefined) return `${endings[outcome.kind].emoji} ${endings[outcome.kind].title}`;
-  if (view.run.state === "waiting-turn") return `⏳ Waiting for its turn${view.place === undefined ? "" : ` (number ${view.place} in the queue)`}`;
+  if (view.run.state === "waiting-turn")
+    return `⏳ Waiting for its turn${view.place === undefined ? "" : ` (number ${view.place} in the queue)`}`;
   if (view.run.state === "waiting-decision") return "✋ The plan waits for approval";
   return "🔧 Millwright is working on it";
 }

@@ -15,7 +15,12 @@ export interface StatusView {
   outcome: Outcome | undefined;
 }
 
-export async function statusView(store: Store, operator: Pick<OperatorConfig, "limits">, runKey: string, place?: number): Promise<StatusView | undefined> {
+export async function statusView(
+  store: Store,
+  operator: Pick<OperatorConfig, "limits">,
+  runKey: string,
+  place?: number,
+): Promise<StatusView | undefined> {
   const run = await store.runs.get(runKey);
   if (run === undefined) return undefined;
   const [steps, spent, pullRequest] = await Promise.all([
@@ -23,7 +28,15 @@ export async function statusView(store: Store, operator: Pick<OperatorConfig, "l
     store.usage.spent(runKey),
     store.pullRequests.ofWork(run.workKey),
   ]);
-  return { run, steps, usage: spent.run, left: leftOf(spent, operator.limits), pullRequest, place, outcome: run.outcome };
+  return {
+    run,
+    steps,
+    usage: spent.run,
+    left: leftOf(spent, operator.limits),
+    pullRequest,
+    place,
+    outcome: run.outcome,
+  };
 }
 
 /** Dollars and runs that are left today and for this run; never below zero. */

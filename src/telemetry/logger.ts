@@ -23,7 +23,10 @@ export function createLogger(options: LoggerOptions): Logger {
       base: undefined,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: ["req.headers", "res.headers", "headers.authorization", "*.headers.authorization"], remove: true },
+      redact: {
+        paths: ["req.headers", "res.headers", "headers.authorization", "*.headers.authorization"],
+        remove: true,
+      },
       onChild(child) {
         if (child.level !== "silent" && doubled.includes(String(child.bindings()["name"]))) child.level = "silent";
       },
@@ -51,7 +54,10 @@ export function adoptLogger(foreign: object, options: Pick<LoggerOptions, "redac
   };
 }
 
-function redacted({ redactor, destination = process.stdout }: Pick<LoggerOptions, "redactor" | "destination">): Writable {
+function redacted({
+  redactor,
+  destination = process.stdout,
+}: Pick<LoggerOptions, "redactor" | "destination">): Writable {
   return new Writable({
     decodeStrings: false,
     write(chunk: string | Buffer, _encoding, done) {

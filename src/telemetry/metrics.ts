@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** Prometheus metrics of one worker. Names and units follow https://prometheus.io/docs/practices/naming/ */
 export function createMetrics() {
@@ -7,14 +7,24 @@ export function createMetrics() {
   const registers = [registry];
   return {
     registry,
-    deliveries: new Counter({ name: "millwright_webhook_deliveries_total", help: "Webhook deliveries by answer.", labelNames: ["event", "answer"], registers }),
+    deliveries: new Counter({
+      name: "millwright_webhook_deliveries_total",
+      help: "Webhook deliveries by answer.",
+      labelNames: ["event", "answer"],
+      registers,
+    }),
     acknowledgeSeconds: new Histogram({
       name: "millwright_webhook_acknowledge_seconds",
       help: "Seconds from the first byte of a delivery to its answer.",
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 9],
       registers,
     }),
-    runsEnded: new Counter({ name: "millwright_runs_ended_total", help: "Ended runs by pipeline and outcome.", labelNames: ["pipeline", "outcome"], registers }),
+    runsEnded: new Counter({
+      name: "millwright_runs_ended_total",
+      help: "Ended runs by pipeline and outcome.",
+      labelNames: ["pipeline", "outcome"],
+      registers,
+    }),
     runs: new Gauge({ name: "millwright_runs_active", help: "Runs that this worker works on now.", registers }),
     stepSeconds: new Histogram({
       name: "millwright_step_seconds",
@@ -23,9 +33,24 @@ export function createMetrics() {
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900],
       registers,
     }),
-    effects: new Counter({ name: "millwright_effects_total", help: "Writes to GitHub and pushes by name and result.", labelNames: ["effect", "result"], registers }),
-    modelTokens: new Counter({ name: "millwright_model_tokens_total", help: "Tokens by model and kind.", labelNames: ["model", "kind"], registers }),
-    modelCostUsd: new Counter({ name: "millwright_model_cost_usd_total", help: "Dollars spent by model.", labelNames: ["model"], registers }),
+    effects: new Counter({
+      name: "millwright_effects_total",
+      help: "Writes to GitHub and pushes by name and result.",
+      labelNames: ["effect", "result"],
+      registers,
+    }),
+    modelTokens: new Counter({
+      name: "millwright_model_tokens_total",
+      help: "Tokens by model and kind.",
+      labelNames: ["model", "kind"],
+      registers,
+    }),
+    modelCostUsd: new Counter({
+      name: "millwright_model_cost_usd_total",
+      help: "Dollars spent by model.",
+      labelNames: ["model"],
+      registers,
+    }),
   };
 }
 export type Metrics = ReturnType<typeof createMetrics>;

@@ -12,7 +12,13 @@ type Payload = any;
 
 const known: Known = {
   operator: {
-    labels: { trigger: "agent:builder", done: "agent:done", needsReview: "agent:needs-review", needsInfo: "agent:needs-info", failed: "agent:failed" },
+    labels: {
+      trigger: "agent:builder",
+      done: "agent:done",
+      needsReview: "agent:needs-review",
+      needsInfo: "agent:needs-info",
+      failed: "agent:failed",
+    },
     shortCommands: ["code", "stop", "retry", "status", "approve"],
     allowedBots: ["trusted[bot]"],
   },
@@ -25,7 +31,11 @@ let verdicts: Verdict[];
 beforeEach(async () => {
   nock.disableNetConnect();
   verdicts = [];
-  app = new Probot({ githubToken: "test", secret: "a test secret", Octokit: ProbotOctokit.defaults({ retry: { enabled: false }, throttle: { enabled: false } }) });
+  app = new Probot({
+    githubToken: "test",
+    secret: "a test secret",
+    Octokit: ProbotOctokit.defaults({ retry: { enabled: false }, throttle: { enabled: false } }),
+  });
   await app.ready();
   routes(app, async (event, handler) => {
     verdicts.push(handler(event, known));
@@ -38,9 +48,17 @@ afterEach(() => {
 });
 
 /** Sends a published payload through Probot and returns what the handler said. */
-async function received(event: string, action: string, change: (payload: Payload) => void = () => undefined): Promise<Verdict> {
+async function received(
+  event: string,
+  action: string,
+  change: (payload: Payload) => void = () => undefined,
+): Promise<Verdict> {
   const payload = webhookPayload<Payload>(event, action, change);
-  await app.receive({ id: "delivery-1", name: event, payload } as unknown as EmitterWebhookEvent<EmitterWebhookEventName> & { id: string });
+  await app.receive({
+    id: "delivery-1",
+    name: event,
+    payload,
+  } as unknown as EmitterWebhookEvent<EmitterWebhookEventName> & { id: string });
   expect(verdicts).toHaveLength(1);
   expect(nock.pendingMocks()).toEqual([]);
   const [verdict] = verdicts;
@@ -66,7 +84,12 @@ describe("issueLabeled", () => {
   test("issueLabeled starts issue-to-pr with the frozen text of the payload", async () => {
     const verdict = await received("issues", "labeled", labelled);
     expect(verdict).toMatchObject({
-      start: { pipeline: "issue-to-pr", trigger: { kind: "label", label: "agent:builder" }, text: { title: "Spelling error in the README file" }, work: { owner: "Codertocat", repo: "Hello-World", subject: { kind: "issue" } } },
+      start: {
+        pipeline: "issue-to-pr",
+        trigger: { kind: "label", label: "agent:builder" },
+        text: { title: "Spelling error in the README file" },
+        work: { owner: "Codertocat", repo: "Hello-World", subject: { kind: "issue" } },
+      },
     });
   });
 
@@ -80,9 +103,17 @@ describe("issueLabeled", () => {
   test.each<[string, (payload: Payload) => void, string]>([
     ["another label", (payload) => (payload.label.name = "bug"), "another label"],
     ["a closed issue", (payload) => (payload.issue.state = "closed"), "the issue is closed"],
-    ["a pull request", (payload) => (payload.issue.pull_request = { url: "https://example.com" }), "a pull request, not an issue"],
+    [
+      "a pull request",
+      (payload) => (payload.issue.pull_request = { url: "https://example.com" }),
+      "a pull request, not an issue",
+    ],
     ["our own act", (payload) => (payload.sender.login = "millwright[bot]"), "own act"],
-    ["a bot that is not listed", (payload) => Object.assign(payload.sender, { login: "other[bot]", type: "Bot" }), "bots are not heard"],
+    [
+      "a bot that is not listed",
+      (payload) => Object.assign(payload.sender, { login: "other[bot]", type: "Bot" }),
+      "bots are not heard",
+    ],
   ])("issueLabeled ignores %s", async (_what, change, reason) => {
     const verdict = await received("issues", "labeled", (payload) => {
       labelled(payload);
@@ -103,7 +134,9 @@ describe("issueLabeled", () => {
 describe("issueCommented", () => {
   test("issueCommented starts issue-to-pr for /code with what stands behind it", async () => {
     const verdict = await received("issue_comment", "created", commented("/code use the old API\nplease"));
-    expect(verdict).toMatchObject({ start: { pipeline: "issue-to-pr", args: "use the old API\nplease", trigger: { kind: "comment" } } });
+    expect(verdict).toMatchObject({
+      start: { pipeline: "issue-to-pr", args: "use the old API\nplease", trigger: { kind: "comment" } },
+    });
   });
 
   test("issueCommented starts iterate-pr for /code on a pull request", async () => {
@@ -111,20 +144,29 @@ describe("issueCommented", () => {
       commented("/millwright code rename it")(payload);
       payload.issue.pull_request = { url: "https://example.com" };
     });
-    expect(verdict).toMatchObject({ start: { pipeline: "iterate-pr", args: "rename it", work: { subject: { kind: "pull-request" } } } });
+    expect(verdict).toMatchObject({
+      start: { pipeline: "iterate-pr", args: "rename it", work: { subject: { kind: "pull-request" } } },
+    });
   });
 
   test.each(["stop", "retry", "status", "approve"])("issueCommented hears /%s as a control word", async (word) => {
-    expect(await received("issue_comment", "created", commented(`/${word}`))).toMatchObject({ start: { pipeline: "answer-command", command: word, short: true } });
+    expect(await received("issue_comment", "created", commented(`/${word}`))).toMatchObject({
+      start: { pipeline: "answer-command", command: word, short: true },
+    });
   });
 
   test("issueCommented asks for help on an unknown word after /millwright", async () => {
-    expect(await received("issue_comment", "created", commented("/millwright dance"))).toMatchObject({ start: { pipeline: "answer-command", command: "unknown", args: "dance" } });
+    expect(await received("issue_comment", "created", commented("/millwright dance"))).toMatchObject({
+      start: { pipeline: "answer-command", command: "unknown", args: "dance" },
+    });
   });
 
-  test.each(["/deploy now", "nice work", "see /code in the docs", "/codes", "/help", "/reject", ""])("issueCommented leaves %j to others", async (body) => {
-    expect(await received("issue_comment", "created", commented(body))).toEqual({ ignore: "not a command" });
-  });
+  test.each(["/deploy now", "nice work", "see /code in the docs", "/codes", "/help", "/reject", ""])(
+    "issueCommented leaves %j to others",
+    async (body) => {
+      expect(await received("issue_comment", "created", commented(body))).toEqual({ ignore: "not a command" });
+    },
+  );
 
   test("issueCommented takes a plain comment as an answer where information is needed", async () => {
     const verdict = await received("issue_comment", "created", (payload) => {
@@ -146,12 +188,16 @@ describe("issueCommented", () => {
 describe("issueClosed", () => {
   test.each(["closed", "deleted", "transferred"])("issueClosed cancels when the issue is %s", async (action) => {
     const verdict = await received("issues", action, (payload) => (payload.sender.type = "User"));
-    expect(verdict).toMatchObject({ start: { pipeline: "answer-command", command: "closed", trigger: { kind: "state" } } });
+    expect(verdict).toMatchObject({
+      start: { pipeline: "answer-command", command: "closed", trigger: { kind: "state" } },
+    });
   });
 
   test("issueClosed cancels when our label is removed, and only then", async () => {
     const unlabelled = (name: string) => (payload: Payload) => (payload.label = { ...payload.label, name });
-    expect(await received("issues", "unlabeled", unlabelled("agent:builder"))).toMatchObject({ start: { command: "unlabelled" } });
+    expect(await received("issues", "unlabeled", unlabelled("agent:builder"))).toMatchObject({
+      start: { command: "unlabelled" },
+    });
     verdicts = [];
     expect(await received("issues", "unlabeled", unlabelled("bug"))).toEqual({ ignore: "another label" });
   });
@@ -165,7 +211,11 @@ describe("commentEdited", () => {
   };
 
   test("commentEdited takes an edit of our plan to answer-command", async () => {
-    const verdict = await received("issue_comment", "edited", ours("- [x] Approve this plan\n\n<!-- millwright:plan abc 1 -->"));
+    const verdict = await received(
+      "issue_comment",
+      "edited",
+      ours("- [x] Approve this plan\n\n<!-- millwright:plan abc 1 -->"),
+    );
     expect(verdict).toMatchObject({ start: { pipeline: "answer-command", command: "plan-edited" } });
   });
 
@@ -189,7 +239,9 @@ describe("reviewSubmitted", () => {
 
   test("reviewSubmitted starts iterate-pr once per review of our pull request", async () => {
     const verdict = await received("pull_request_review", "submitted", ours);
-    expect(verdict).toMatchObject({ start: { pipeline: "iterate-pr", id: expect.stringMatching(/^review:\d+$/), trigger: { kind: "review" } } });
+    expect(verdict).toMatchObject({
+      start: { pipeline: "iterate-pr", id: expect.stringMatching(/^review:\d+$/), trigger: { kind: "review" } },
+    });
   });
 
   test.each<[string, (payload: Payload) => void]>([
@@ -209,11 +261,17 @@ describe("reviewSubmitted", () => {
 
 describe("accessRemoved", () => {
   test.each(["deleted", "suspend"])("installationRemoved forgets an installation that is %s", async (action) => {
-    expect(await received("installation", action)).toMatchObject({ start: { pipeline: "forget-data", work: { repositoryId: 0 } } });
+    expect(await received("installation", action)).toMatchObject({
+      start: { pipeline: "forget-data", work: { repositoryId: 0 } },
+    });
   });
 
   test("repositoriesRemoved names the repositories that were taken out", async () => {
-    const verdict = await received("installation_repositories", "removed", (payload) => (payload.repositories_removed = [{ id: 5 }, { id: 6 }]));
+    const verdict = await received(
+      "installation_repositories",
+      "removed",
+      (payload) => (payload.repositories_removed = [{ id: 5 }, { id: 6 }]),
+    );
     expect(verdict).toMatchObject({ start: { pipeline: "forget-data", args: "5,6" } });
   });
 
@@ -231,7 +289,9 @@ describe("buttonPressed", () => {
       payload.requested_action = { identifier: "approve-ci" };
       payload.sender.type = "User";
     };
-    expect(await received("check_run", "requested_action", pressed)).toMatchObject({ start: { command: "approve", work: { subject: { number: 9 } } } });
+    expect(await received("check_run", "requested_action", pressed)).toMatchObject({
+      start: { command: "approve", work: { subject: { number: 9 } } },
+    });
     verdicts = [];
     const foreign = (payload: Payload) => {
       pressed(payload);

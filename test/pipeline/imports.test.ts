@@ -7,7 +7,10 @@ test("pipelines import types and each other only, so that every engine can bundl
   for (const file of files) {
     const text = readFileSync(`src/pipeline/${file}`, "utf8");
     const values = [...text.matchAll(/^import (?!type )[^;]*from "([^"]+)";/gm)].map((match) => match[1]);
-    expect({ file, values: values.filter((path) => !files.includes(`${path?.replace("./", "")}`)) }).toEqual({ file, values: [] });
+    expect({ file, values: values.filter((path) => !files.includes(`${path?.replace("./", "")}`)) }).toEqual({
+      file,
+      values: [],
+    });
   }
 });
 

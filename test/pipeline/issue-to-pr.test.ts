@@ -4,12 +4,24 @@ import { issueToPr } from "../../src/pipeline/issue-to-pr.ts";
 import { scriptedRun } from "../support/scripted-run.ts";
 
 const intent = {} as FiledIntent;
-const base = { kind: "read", baseSha: "b".repeat(40), plan: "auto", planTimeoutMinutes: 60, openAt: "finish", maxAttempts: 3 };
+const base = {
+  kind: "read",
+  baseSha: "b".repeat(40),
+  plan: "auto",
+  planTimeoutMinutes: 60,
+  openAt: "finish",
+  maxAttempts: 3,
+};
 const plan = { kind: "plan", taskBlob: "t", title: "do it", commitType: "feat", risk: "low" };
 const change = (sha: string, failure?: string) => ({
   sha,
   attempts: 1,
-  checks: { commands: [], testsRan: 1, sandbox: "none", failure: failure === undefined ? undefined : { signature: failure, blob: "f", summary: failure } },
+  checks: {
+    commands: [],
+    testsRan: 1,
+    sandbox: "none",
+    failure: failure === undefined ? undefined : { signature: failure, blob: "f", summary: failure },
+  },
 });
 const ready = { kind: "ready", reason: "done" };
 const story = {
@@ -34,7 +46,16 @@ describe("issueToPr", () => {
   });
 
   test("issueToPr stops at the first step that found an ending", async () => {
-    for (const [index, name] of ["authorise-trigger", "read-repository", "read-issue", "analyse-issue", "write-change", "run-checks", "guard-change", "publish-change"].entries()) {
+    for (const [index, name] of [
+      "authorise-trigger",
+      "read-repository",
+      "read-issue",
+      "analyse-issue",
+      "write-change",
+      "run-checks",
+      "guard-change",
+      "publish-change",
+    ].entries()) {
       const outcome = { kind: "failed", reason: `ended by ${name} (${index})` };
       const { run, names } = scriptedRun({ ...story, [name]: [{ kind: "ended", outcome }] });
       expect(await issueToPr(run, intent)).toEqual(outcome);
@@ -45,8 +66,16 @@ describe("issueToPr", () => {
   test("issueToPr refines after failed checks and stops when they pass", async () => {
     const { run, names, inputs } = scriptedRun({
       ...story,
-      "write-change": [{ kind: "written", change: { sha: "1" } }, { kind: "written", change: { sha: "2" } }, { kind: "written", change: { sha: "3" } }],
-      "run-checks": [{ kind: "checked", change: change("1", "one") }, { kind: "checked", change: change("2", "two") }, { kind: "checked", change: change("3") }],
+      "write-change": [
+        { kind: "written", change: { sha: "1" } },
+        { kind: "written", change: { sha: "2" } },
+        { kind: "written", change: { sha: "3" } },
+      ],
+      "run-checks": [
+        { kind: "checked", change: change("1", "one") },
+        { kind: "checked", change: change("2", "two") },
+        { kind: "checked", change: change("3") },
+      ],
     });
     await issueToPr(run, intent);
     expect(names.filter((name) => name === "write-change")).toHaveLength(3);
@@ -57,12 +86,24 @@ describe("issueToPr", () => {
   test("issueToPr stops early when an attempt fails the same way twice or changes nothing", async () => {
     const same = scriptedRun({
       ...story,
-      "write-change": [{ kind: "written", change: { sha: "1" } }, { kind: "written", change: { sha: "2" } }],
-      "run-checks": [{ kind: "checked", change: change("1", "one") }, { kind: "checked", change: change("2", "one") }],
+      "write-change": [
+        { kind: "written", change: { sha: "1" } },
+        { kind: "written", change: { sha: "2" } },
+      ],
+      "run-checks": [
+        { kind: "checked", change: change("1", "one") },
+        { kind: "checked", change: change("2", "one") },
+      ],
     });
     await issueToPr(same.run, intent);
     expect(same.names.filter((name) => name === "run-checks")).toHaveLength(2);
-    const idle = scriptedRun({ ...story, "run-checks": [{ kind: "checked", change: change("1", "one") }, { kind: "checked", change: change("1", "two") }] });
+    const idle = scriptedRun({
+      ...story,
+      "run-checks": [
+        { kind: "checked", change: change("1", "one") },
+        { kind: "checked", change: change("1", "two") },
+      ],
+    });
     await issueToPr(idle.run, intent);
     expect(idle.names.filter((name) => name === "run-checks")).toHaveLength(2);
   });
@@ -73,7 +114,11 @@ describe("issueToPr", () => {
       count += 1;
       return { kind: "checked", change: change(String(count), `failure ${count}`) };
     };
-    const { run, names } = scriptedRun({ ...story, "read-repository": [{ ...base, maxAttempts: 2 }], "run-checks": [next] });
+    const { run, names } = scriptedRun({
+      ...story,
+      "read-repository": [{ ...base, maxAttempts: 2 }],
+      "run-checks": [next],
+    });
     await issueToPr(run, intent);
     expect(names.filter((name) => name === "write-change")).toHaveLength(2);
     expect(names.at(-1)).toBe("open-pull-request");
@@ -82,7 +127,11 @@ describe("issueToPr", () => {
   test("issueToPr calls write-change again while a slice is unfinished", async () => {
     const { run, names } = scriptedRun({
       ...story,
-      "write-change": [{ kind: "unfinished", change: { sha: "0" } }, { kind: "unfinished", change: { sha: "0" } }, { kind: "written", change: { sha: "1" } }],
+      "write-change": [
+        { kind: "unfinished", change: { sha: "0" } },
+        { kind: "unfinished", change: { sha: "0" } },
+        { kind: "written", change: { sha: "1" } },
+      ],
     });
     await issueToPr(run, intent);
     expect(names.filter((name) => name === "write-change")).toHaveLength(3);
@@ -97,15 +146,31 @@ describe("issueToPr", () => {
         "ask-plan": [{ commentId: 1 }],
         "settle-plan": [{ kind: "replan", planBlob: "edited" }, { kind: "approved" }],
       },
-      [{ kind: "edit", actor: "alice", blob: "edited" }, { kind: "approve", actor: "alice" }],
+      [
+        { kind: "edit", actor: "alice", blob: "edited" },
+        { kind: "approve", actor: "alice" },
+      ],
     );
     await issueToPr(run, intent);
-    expect(names.slice(4, 12)).toEqual(["analyse-issue", "ask-plan", "(wait)", "settle-plan", "analyse-issue", "ask-plan", "(wait)", "settle-plan"]);
+    expect(names.slice(4, 12)).toEqual([
+      "analyse-issue",
+      "ask-plan",
+      "(wait)",
+      "settle-plan",
+      "analyse-issue",
+      "ask-plan",
+      "(wait)",
+      "settle-plan",
+    ]);
     expect(inputs.filter(({ name }) => name === "analyse-issue")[1]?.input["planBlob"]).toBe("edited");
   });
 
   test("issueToPr opens a draft before it writes when that is configured, and publishes on top of it", async () => {
-    const { run, names, inputs } = scriptedRun({ ...story, "read-repository": [{ ...base, openAt: "start" }], "open-draft": [{ sha: "empty" }] });
+    const { run, names, inputs } = scriptedRun({
+      ...story,
+      "read-repository": [{ ...base, openAt: "start" }],
+      "open-draft": [{ sha: "empty" }],
+    });
     await issueToPr(run, intent);
     expect(names.indexOf("open-draft")).toBeLessThan(names.indexOf("write-change"));
     expect(inputs.find(({ name }) => name === "publish-change")?.input["ontoSha"]).toBe("empty");

@@ -14,10 +14,17 @@ import { type LocalGitHub, startLocalGitHub } from "./local-github/index.ts";
 /** The App's credentials in tests and in the demo; the key is made anew for each process. */
 export const appId = 4242;
 export const webhookSecret = "a-webhook-secret-for-tests";
-export const privateKey = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs1", format: "pem" }, publicKeyEncoding: { type: "pkcs1", format: "pem" } }).privateKey;
+export const privateKey = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs1", format: "pem" },
+  publicKeyEncoding: { type: "pkcs1", format: "pem" },
+}).privateKey;
 
 /** The permissions and events of app.yml, on a local GitHub. */
-export async function startGitHub(directory = mkdtempSync(join(tmpdir(), "millwright-github-")), options: Partial<Parameters<typeof startLocalGitHub>[0]> = {}): Promise<LocalGitHub> {
+export async function startGitHub(
+  directory = mkdtempSync(join(tmpdir(), "millwright-github-")),
+  options: Partial<Parameters<typeof startLocalGitHub>[0]> = {},
+): Promise<LocalGitHub> {
   const github = await startLocalGitHub({
     dataDir: directory,
     app: {
@@ -74,7 +81,12 @@ export async function startApp(options: {
     port: await freePort(),
     webhookPath: operator.server.webhookPath,
     log: log as never,
-    Probot: Probot.defaults({ appId, privateKey, secret: webhookSecret, baseUrl: operator.github.apiUrl }) as typeof Probot,
+    Probot: Probot.defaults({
+      appId,
+      privateKey,
+      secret: webhookSecret,
+      baseUrl: operator.github.apiUrl,
+    }) as typeof Probot,
   });
   let attached: Attached | undefined;
   await server.load(async (app, applicationOptions) => {

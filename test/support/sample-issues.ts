@@ -2,7 +2,7 @@
 export const sampleIssues = {
   "text-tools": {
     title: "slugify loses accented letters",
-    body: "`slugify(\"Crème Brûlée\")` gives `cr-me-br-l-e`. It should keep the base letters: `creme-brulee`.\n\nThe German `ß` should become `ss`, so `slugify(\"Straße\")` is `strasse`. Slugs of titles without accents must not change.",
+    body: '`slugify("Crème Brûlée")` gives `cr-me-br-l-e`. It should keep the base letters: `creme-brulee`.\n\nThe German `ß` should become `ss`, so `slugify("Straße")` is `strasse`. Slugs of titles without accents must not change.',
   },
   "shapes-py": {
     title: "circle() returns the wrong area",
@@ -10,6 +10,6 @@ export const sampleIssues = {
   },
   "ledger-go": {
     title: "Transfer accepts negative amounts",
-    body: "`Transfer(\"a\", \"b\", -5)` moves money from b to a. Amounts that are not positive should be refused and change nothing.",
+    body: '`Transfer("a", "b", -5)` moves money from b to a. Amounts that are not positive should be refused and change nothing.',
   },
 } as const;

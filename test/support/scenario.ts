@@ -28,8 +28,15 @@ export interface Scenario {
   /** Opens and labels it as the maintainer. */
   labelIssue(issue?: { title: string; body: string }): number;
   /** The newest run of this issue or pull request once it ended; throws after a minute. */
-  ended(number: number, options?: { kind?: "issue" | "pull-request"; runs?: number; seconds?: number }): Promise<RunRow>;
-  until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, seconds?: number): Promise<T>;
+  ended(
+    number: number,
+    options?: { kind?: "issue" | "pull-request"; runs?: number; seconds?: number },
+  ): Promise<RunRow>;
+  until<T>(
+    what: string,
+    look: () => T | undefined | false | Promise<T | undefined | false>,
+    seconds?: number,
+  ): Promise<T>;
   restartApp(environment?: Record<string, string>): Promise<void>;
   close(): Promise<void>;
 }
@@ -62,7 +69,13 @@ export async function startScenario(options: {
   const name = `acme/${options.repository?.name ?? sample}`;
   const dataDirectory = join(directory, "data");
   const start = (environment: Record<string, string> = {}) =>
-    startApp({ github, modelUrl: model.url, dataDirectory, environment: { ...options.environment, ...environment }, effectFault: options.effectFault });
+    startApp({
+      github,
+      modelUrl: model.url,
+      dataDirectory,
+      environment: { ...options.environment, ...environment },
+      effectFault: options.effectFault,
+    });
   const scenario: Scenario = {
     github,
     app: await start(),
@@ -81,7 +94,9 @@ export async function startScenario(options: {
       return scenario.until(
         `run ${runs} of ${kind} ${number} to end`,
         async () => {
-          const found = (await scenario.app.worker.store.runs.ofSubject(repository.entity.id, kind, number)).filter((run) => run.pipeline !== "answer-command");
+          const found = (await scenario.app.worker.store.runs.ofSubject(repository.entity.id, kind, number)).filter(
+            (run) => run.pipeline !== "answer-command",
+          );
           return found.length >= runs && found.every((run) => run.state === "ended") && found[0];
         },
         seconds,
@@ -167,8 +182,23 @@ export const simpleWork: Answers = ({ stage, turn }) => {
   if (stage === "analyse-issue" || stage === "revise-plan") return analysis();
   if (turn > 0) return finish("`ß` becomes `ss`.");
   return useTools(
-    ["edit", { file_path: "src/slugify.js", old_string: ".toLowerCase()", new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")' }],
-    ["edit", { file_path: "test/slugify.test.js", old_string: 'test("slugify drops', new_string: 'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops' }],
+    [
+      "edit",
+      {
+        file_path: "src/slugify.js",
+        old_string: ".toLowerCase()",
+        new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")',
+      },
+    ],
+    [
+      "edit",
+      {
+        file_path: "test/slugify.test.js",
+        old_string: 'test("slugify drops',
+        new_string:
+          'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
+      },
+    ],
   );
 };
 
@@ -191,7 +221,8 @@ export function repliesOf({ repository, github }: Scenario, number: number): str
 
 /** The pull request that a run ended with. */
 export function pullOf({ repository }: Scenario, run: RunRow): Pull {
-  if (run.outcome?.pullRequest === undefined) throw new Error(`Run ${run.runKey} ended without a pull request: ${JSON.stringify(run.outcome)}`);
+  if (run.outcome?.pullRequest === undefined)
+    throw new Error(`Run ${run.runKey} ended without a pull request: ${JSON.stringify(run.outcome)}`);
   return repository.pull(run.outcome.pullRequest.number);
 }
 

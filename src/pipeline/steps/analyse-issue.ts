@@ -26,7 +26,13 @@ export const analyseIssue = defineStep({
       edited === undefined
         ? await promptFor(deps, ctx, base, "analyse-issue", { issue, context: context.packed }, touched)
         : await promptFor(deps, ctx, base, "revise-plan", { issue, context: context.packed, plan: edited }, touched);
-    const answer = await deps.model.object({ prompt, schema: Analysis, budget: remaining.budget, signal: ctx.signal, record: recorder(deps, ctx) });
+    const answer = await deps.model.object({
+      prompt,
+      schema: Analysis,
+      budget: remaining.budget,
+      signal: ctx.signal,
+      record: recorder(deps, ctx),
+    });
     if (answer.kind !== "answer") return ended(unanswered(answer.kind, answer.message));
     const analysis = answer.value;
     if (analysis.doable === "needs-answers") return ended(question(analysis));
@@ -48,7 +54,13 @@ function question(analysis: Analysis): Outcome {
   return {
     kind: "question",
     reason: "The issue cannot be done as written without an answer.",
-    detail: [clean(analysis.summary), "", ...analysis.openQuestions.map((one, index) => `${index + 1}. ${clean(one)}`), "", "Answer in a comment, and the work starts again."].join("\n"),
+    detail: [
+      clean(analysis.summary),
+      "",
+      ...analysis.openQuestions.map((one, index) => `${index + 1}. ${clean(one)}`),
+      "",
+      "Answer in a comment, and the work starts again.",
+    ].join("\n"),
   };
 }
 
@@ -71,5 +83,9 @@ function unanswered(kind: ModelFailure, message: string): Outcome {
     "invalid-answer": "The model's answer could not be used, also after two repairs.",
     "context-overflow": "The issue and its context do not fit the model's window, also after shrinking.",
   };
-  return { kind: "failed", reason: reasons[kind], detail: `${clean(message)}\n\nNext: split or reword the issue, or trigger the run again.` };
+  return {
+    kind: "failed",
+    reason: reasons[kind],
+    detail: `${clean(message)}\n\nNext: split or reword the issue, or trigger the run again.`,
+  };
 }

@@ -7,8 +7,8 @@ import type { Deps } from "../deps.ts";
 import { defineStep } from "../step.ts";
 import { Base, Plan, Task } from "./shapes.ts";
 import { readDocument } from "./support/documents.ts";
-import { place } from "./support/repository.ts";
 import { approveBox, planText } from "./support/plan.ts";
+import { place } from "./support/repository.ts";
 
 /** Posts the plan with a box to tick. A second run finds the comment by its marker and leaves it as people edited it. */
 export const askPlan = defineStep({
@@ -29,9 +29,19 @@ export const askPlan = defineStep({
       `<sub>Tick the box, react with 👍 to this comment or write \`/millwright approve\`. Edit this comment to change the plan, or write \`/millwright reject\`. Only people with write access count. Without an answer the run ends in ${Math.round(base.planTimeoutMinutes / 60)} h.</sub>`,
     ].join("\n");
     const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
-    const comment = await ctx.effect("ask-plan", () => putComment(octokit, deps.operator.app.id, place(ctx.intent), planMarkerOf(ctx.runKey, revision), body));
+    const comment = await ctx.effect("ask-plan", () =>
+      putComment(octokit, deps.operator.app.id, place(ctx.intent), planMarkerOf(ctx.runKey, revision), body),
+    );
     await deps.store.notes.set(ctx.runKey, "plan-comment", String(comment.id));
-    await deps.store.notes.set(ctx.runKey, "plan-text", await deps.store.blobs.put(plan, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "text" }));
+    await deps.store.notes.set(
+      ctx.runKey,
+      "plan-text",
+      await deps.store.blobs.put(plan, {
+        repositoryId: ctx.intent.work.repositoryId,
+        runKey: ctx.runKey,
+        kind: "text",
+      }),
+    );
     await deps.store.notes.set(ctx.runKey, `plan-comment:${revision}`, String(comment.id));
     return { commentId: comment.id };
   },

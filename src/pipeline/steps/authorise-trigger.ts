@@ -1,6 +1,5 @@
 import { z } from "zod";
-import { putComment } from "../../github/comments.ts";
-import { minimiseComment } from "../../github/comments.ts";
+import { minimiseComment, putComment } from "../../github/comments.ts";
 import { permissionOf } from "../../github/permission.ts";
 import { reactToTrigger } from "../../github/reactions.ts";
 import { replyMarker, statusMarker } from "../../policy/markers.ts";
@@ -50,10 +49,16 @@ async function whyRefused(deps: Deps, ctx: StepContext): Promise<Refusal | undef
   if (!aboutUs) return { sentence: "No run of ours is concerned.", silent: true };
   const { owner, slug } = await deps.app.identity();
   if (!accountServed({ owner: intent.work.owner, appOwner: owner, accounts: deps.operator.accounts })) {
-    return { sentence: `This installation of ${slug} does not serve ${intent.work.owner}.`, silent: intent.trigger.kind === "state" };
+    return {
+      sentence: `This installation of ${slug} does not serve ${intent.work.owner}.`,
+      silent: intent.trigger.kind === "state",
+    };
   }
   if (intent.trigger.kind === "state") return undefined;
-  return (await whyNotAllowed(deps, ctx)) ?? (intent.pipeline === "answer-command" ? undefined : await whyNotToday(deps, ctx));
+  return (
+    (await whyNotAllowed(deps, ctx)) ??
+    (intent.pipeline === "answer-command" ? undefined : await whyNotToday(deps, ctx))
+  );
 }
 
 /** A short control word concerns us only where a run of ours, or a pull request of ours, is. */
@@ -61,41 +66,76 @@ async function concernsUs(deps: Deps, ctx: StepContext): Promise<boolean> {
   const { repositoryId, subject } = ctx.intent.work;
   const runs = await deps.store.runs.ofSubject(repositoryId, subject.kind, subject.number ?? 0);
   if (runs.some((run) => run.runKey !== ctx.runKey && run.pipeline !== "answer-command")) return true;
-  return subject.kind === "pull-request" && (await deps.store.pullRequests.byNumber(repositoryId, subject.number ?? 0)) !== undefined;
+  return (
+    subject.kind === "pull-request" &&
+    (await deps.store.pullRequests.byNumber(repositoryId, subject.number ?? 0)) !== undefined
+  );
 }
 
 async function whyNotAllowed(deps: Deps, ctx: StepContext): Promise<Refusal | undefined> {
   const { intent } = ctx;
   const octokit = await ctx.github(writeIssues);
   const permission = await permissionOf(octokit, intent.work, intent.actor.login);
-  const allowed = mayTrigger({ permission, actorType: intent.actor.type, login: intent.actor.login, isOwnApp: false, allowedBots: deps.operator.allowedBots });
+  const allowed = mayTrigger({
+    permission,
+    actorType: intent.actor.type,
+    login: intent.actor.login,
+    isOwnApp: false,
+    allowedBots: deps.operator.allowedBots,
+  });
   if (intent.answers === true) {
     const earlier = await deps.store.runs.ofSubject(intent.work.repositoryId, "issue", intent.work.subject.number ?? 0);
     const [last] = earlier.filter((run) => run.runKey !== ctx.runKey && run.pipeline === "issue-to-pr");
     if (last?.outcome?.kind !== "question") return { sentence: "No question of ours is open.", silent: true };
     if (allowed.allowed) return undefined;
-    const answersByAuthor = earlier.filter((run) => run.intent.answers === true && run.runKey !== ctx.runKey && run.outcome?.kind !== "refused").length;
+    const answersByAuthor = earlier.filter(
+      (run) => run.intent.answers === true && run.runKey !== ctx.runKey && run.outcome?.kind !== "refused",
+    ).length;
     const isAuthor = intent.author?.id === intent.actor.id;
     const answer = mayAnswer({ actorType: intent.actor.type, isAuthor, earlierAnswers: answersByAuthor });
     return answer.allowed ? undefined : { sentence: answer.reason, silent: true };
   }
-  if (intent.pipeline === "iterate-pr" && (await deps.store.pullRequests.byNumber(intent.work.repositoryId, intent.work.subject.number ?? 0)) === undefined) {
-    return { sentence: "This pull request was not opened by this App, so it cannot be continued here.", silent: intent.trigger.kind === "review" || !allowed.allowed };
+  if (
+    intent.pipeline === "iterate-pr" &&
+    (await deps.store.pullRequests.byNumber(intent.work.repositoryId, intent.work.subject.number ?? 0)) === undefined
+  ) {
+    return {
+      sentence: "This pull request was not opened by this App, so it cannot be continued here.",
+      silent: intent.trigger.kind === "review" || !allowed.allowed,
+    };
   }
   if (allowed.allowed) return undefined;
   // A review by someone without write access is an ordinary review: it asks nothing of us.
-  return { sentence: `@${intent.actor.login} cannot start this: ${allowed.reason}`, silent: intent.trigger.kind === "review" };
+  return {
+    sentence: `@${intent.actor.login} cannot start this: ${allowed.reason}`,
+    silent: intent.trigger.kind === "review",
+  };
 }
 
 async function whyNotToday(deps: Deps, ctx: StepContext): Promise<Refusal | undefined> {
   const { limits } = deps.operator;
   const spent = await deps.store.usage.spent(ctx.runKey);
   const used: [exceeded: boolean, sentence: string][] = [
-    [spent.subjectDayRuns > limits.subjectDayRuns, `The limit of ${limits.subjectDayRuns} runs a day for this issue is used up.`],
-    [spent.repositoryDay.runs > limits.repositoryDay.runs, `The limit of ${limits.repositoryDay.runs} runs a day for this repository is used up.`],
-    [spent.accountDay.runs > limits.accountDay.runs, `The limit of ${limits.accountDay.runs} runs a day for ${ctx.intent.work.owner} is used up.`],
-    [spent.repositoryDay.costUsd >= limits.repositoryDay.usd, `Today's budget of ${dollars(limits.repositoryDay.usd)} for this repository is used up.`],
-    [spent.accountDay.costUsd >= limits.accountDay.usd, `Today's budget of ${dollars(limits.accountDay.usd)} for ${ctx.intent.work.owner} is used up.`],
+    [
+      spent.subjectDayRuns > limits.subjectDayRuns,
+      `The limit of ${limits.subjectDayRuns} runs a day for this issue is used up.`,
+    ],
+    [
+      spent.repositoryDay.runs > limits.repositoryDay.runs,
+      `The limit of ${limits.repositoryDay.runs} runs a day for this repository is used up.`,
+    ],
+    [
+      spent.accountDay.runs > limits.accountDay.runs,
+      `The limit of ${limits.accountDay.runs} runs a day for ${ctx.intent.work.owner} is used up.`,
+    ],
+    [
+      spent.repositoryDay.costUsd >= limits.repositoryDay.usd,
+      `Today's budget of ${dollars(limits.repositoryDay.usd)} for this repository is used up.`,
+    ],
+    [
+      spent.accountDay.costUsd >= limits.accountDay.usd,
+      `Today's budget of ${dollars(limits.accountDay.usd)} for ${ctx.intent.work.owner} is used up.`,
+    ],
     [spent.day.costUsd >= limits.day.usd, `Today's budget of ${dollars(limits.day.usd)} is used up.`],
   ];
   const first = used.find(([exceeded]) => exceeded);
@@ -105,7 +145,11 @@ async function whyNotToday(deps: Deps, ctx: StepContext): Promise<Refusal | unde
 /** 👎 and one line; at most a few a day for one person, so that nobody can make us talk without end. */
 async function refuse(deps: Deps, ctx: StepContext, sentence: string): Promise<void> {
   const { intent } = ctx;
-  const mayTalk = await deps.store.rateLimit(`refusal:${intent.work.repositoryId}:${intent.actor.id}:${intent.work.subject.number ?? 0}`, 3, 86_400);
+  const mayTalk = await deps.store.rateLimit(
+    `refusal:${intent.work.repositoryId}:${intent.actor.id}:${intent.work.subject.number ?? 0}`,
+    3,
+    86_400,
+  );
   const octokit = await ctx.github(writeIssues);
   await ctx.effect("refuse", () => reactToTrigger(octokit, intent, "-1"));
   if (!mayTalk && ctx.attempt === 1) return;
@@ -117,7 +161,10 @@ async function refuse(deps: Deps, ctx: StepContext, sentence: string): Promise<v
 /** A pull request that our App opened keeps the key of its issue; everything else has the key of its subject. */
 async function resolveWorkKey(deps: Deps, ctx: StepContext): Promise<void> {
   const { work } = ctx.intent;
-  const pullRequest = work.subject.kind === "pull-request" ? await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0) : undefined;
+  const pullRequest =
+    work.subject.kind === "pull-request"
+      ? await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0)
+      : undefined;
   await deps.store.runs.setWorkKey(ctx.runKey, pullRequest?.workKey ?? workKeyOf(work));
 }
 
@@ -126,11 +173,20 @@ async function createStatusComment(deps: Deps, ctx: StepContext): Promise<void> 
   if (view === undefined) throw new Error(`There is no run ${ctx.runKey}`);
   const octokit = await ctx.github(writeIssues);
   const comment = await ctx.effect("status", () =>
-    putComment(octokit, deps.operator.app.id, place(ctx.intent), statusMarker(ctx.runKey), renderStatus(view, new Date()), view.run.statusCommentId),
+    putComment(
+      octokit,
+      deps.operator.app.id,
+      place(ctx.intent),
+      statusMarker(ctx.runKey),
+      renderStatus(view, new Date()),
+      view.run.statusCommentId,
+    ),
   );
   await deps.store.runs.setStatusComment(ctx.runKey, comment.id);
   await deps.store.notes.set(ctx.runKey, "status-node", comment.nodeId);
-  const earlier = (await deps.store.runs.ofWork(view.run.workKey)).filter((run) => run.runKey !== ctx.runKey && run.state === "ended");
+  const earlier = (await deps.store.runs.ofWork(view.run.workKey)).filter(
+    (run) => run.runKey !== ctx.runKey && run.state === "ended",
+  );
   for (const run of earlier) {
     const nodeId = await deps.store.notes.get(run.runKey, "status-node");
     if (nodeId === undefined || (await deps.store.notes.get(run.runKey, "status-minimised")) !== undefined) continue;

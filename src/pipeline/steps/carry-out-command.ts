@@ -1,7 +1,8 @@
+import type { ProbotOctokit } from "probot";
 import { z } from "zod";
 import { putCiCheck } from "../../github/ci-check.ts";
-import { putComment } from "../../github/comments.ts";
 import { statusOf } from "../../github/client.ts";
+import { putComment } from "../../github/comments.ts";
 import { reactToTrigger } from "../../github/reactions.ts";
 import { replyMarker } from "../../policy/markers.ts";
 import { dollars, duration } from "../../status/render.ts";
@@ -41,7 +42,11 @@ export const carryOutCommand = defineStep({
       case "status":
         return status(deps, ctx);
       case "too-large":
-        return say(deps, ctx, "This text is too large to work on: at most 900 KB are taken. Please shorten it and trigger the run again.");
+        return say(
+          deps,
+          ctx,
+          "This text is too large to work on: at most 900 KB are taken. Please shorten it and trigger the run again.",
+        );
       case "help":
       case "unknown":
       case undefined:
@@ -60,13 +65,20 @@ async function stop(deps: Deps, ctx: StepContext): Promise<Outcome> {
 /** A closed subject cancels its runs; a removed label only those that it started. */
 async function follow(deps: Deps, ctx: StepContext, state: "closed" | "unlabelled"): Promise<Outcome> {
   const { work, actor, args } = ctx.intent;
-  const pull = work.subject.kind === "pull-request" ? await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0) : undefined;
+  const pull =
+    work.subject.kind === "pull-request"
+      ? await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0)
+      : undefined;
   if (state === "closed" && pull !== undefined) {
     await deps.store.pullRequests.put({ ...pull, state: args === "merged" ? "merged" : "closed" });
   }
-  if (state === "unlabelled" && !(await activeRuns(deps, ctx)).some((run) => run.intent.trigger.kind === "label")) return answered("No run was started by the label.");
+  if (state === "unlabelled" && !(await activeRuns(deps, ctx)).some((run) => run.intent.trigger.kind === "label"))
+    return answered("No run was started by the label.");
   const subject = work.subject.kind === "issue" ? "issue" : "pull request";
-  const reason = state === "closed" ? `The ${subject} was ${args === "merged" ? "merged" : "closed"} by ${actor.login}.` : `${actor.login} removed the label.`;
+  const reason =
+    state === "closed"
+      ? `The ${subject} was ${args === "merged" ? "merged" : "closed"} by ${actor.login}.`
+      : `${actor.login} removed the label.`;
   return answered((await deps.engine.cancel(ctx.workKey, reason)) ? reason : "Nothing was running.");
 }
 
@@ -82,15 +94,38 @@ async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
   const runs = await deps.store.runs.ofWork(ctx.workKey);
   const last = runs.find((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
   if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
-  const text = last.intent.textBlob === undefined ? undefined : await readDocument(deps, last.intent.textBlob, Intent.shape.text.unwrap());
   const { textBlob: _, ...kept } = last.intent;
-  await deps.engine.start({ ...kept, text, id: ctx.intent.id, actor: ctx.intent.actor, at: ctx.intent.at, trigger: ctx.intent.trigger, deliveryId: ctx.intent.deliveryId, answers: false });
+  const { id, actor, at, deliveryId } = ctx.intent;
+  // The threads of a review are found by its id.
+  const trigger = last.intent.trigger.kind === "review" ? last.intent.trigger : ctx.intent.trigger;
+  await deps.engine.start({
+    ...kept,
+    ...(await frozenText(deps, last)),
+    id,
+    actor,
+    at,
+    trigger,
+    deliveryId,
+    answers: false,
+  });
   return answered("Started again.");
+}
+
+/** An answer that the issue's author gave is data, also when it is tried again: it must not become an instruction. */
+async function frozenText(deps: Deps, { intent }: RunRow): Promise<Pick<Intent, "text" | "args">> {
+  const text =
+    intent.textBlob === undefined ? undefined : await readDocument(deps, intent.textBlob, Intent.shape.text.unwrap());
+  if (intent.answers !== true || text === undefined) return { text, args: intent.args };
+  return {
+    text: { ...text, body: `${text.body}\n\nAnswer by ${intent.actor.login}:\n\n${intent.args ?? ""}` },
+    args: undefined,
+  };
 }
 
 /** Approves what waits here: a plan, else the pull request's CI. */
 async function approve(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision")) return decide(deps, ctx, "approve");
+  if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision"))
+    return decide(deps, ctx, "approve");
   const pull = await deps.store.pullRequests.ofWork(ctx.workKey);
   if (pull?.ciWaits === true && pull.state === "open") return approveCi(deps, ctx, pull);
   return say(deps, ctx, "Nothing waits for approval here.");
@@ -111,25 +146,51 @@ async function approveCi(deps: Deps, ctx: StepContext, pull: PullRequestRow): Pr
   const { owner, repo } = ctx.intent.work;
   const octokit = await ctx.github({ ...writeIssues, contents: "write", checks: "write" });
   const ref = `heads/${pull.branch}`;
-  const head = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
-  if (head !== pull.headSha) return say(deps, ctx, "Somebody else pushed to this branch since, so its CI runs as usual and needs no approval.");
-  const { data: commit } = await octokit.rest.git.getCommit({ owner, repo, commit_sha: head });
-  const message = `chore: run CI\n\nApproved by ${ctx.intent.actor.login}; the tree is that of ${head.slice(0, 12)}.`;
+  const approved = ctx.intent.headSha;
+  if (approved !== undefined && approved !== pull.headSha)
+    return say(deps, ctx, "That button belongs to an earlier commit: please look at the newest one and approve that.");
+  const headOf = async () => (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
+  const message = `chore: run CI\n\nApproved by ${ctx.intent.actor.login}; the tree is that of ${pull.headSha.slice(0, 12)}.`;
+  const { data: commit } = await octokit.rest.git.getCommit({ owner, repo, commit_sha: pull.headSha });
   const sha = await ctx.effect("approve-ci", async () => {
+    const head = await headOf();
+    // An earlier try moved the branch and its answer was lost.
+    if (head !== pull.headSha)
+      return (await isApproval(octokit, { owner, repo }, head, pull.headSha, message)) ? head : undefined;
     const person = { date: ctx.intent.at, ...(await botPerson(deps, ctx)) };
-    const { data } = await octokit.rest.git.createCommit({ owner, repo, message, tree: commit.tree.sha, parents: [head], author: person, committer: person });
+    const { data } = await octokit.rest.git.createCommit({
+      owner,
+      repo,
+      message,
+      tree: commit.tree.sha,
+      parents: [pull.headSha],
+      author: person,
+      committer: person,
+    });
     try {
       await octokit.rest.git.updateRef({ owner, repo, ref, sha: data.sha, force: false });
     } catch (error) {
       if (statusOf(error) !== 422) throw error;
-      const now = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
-      if (now !== data.sha) throw error;
+      if ((await headOf()) !== data.sha) return undefined;
     }
     return data.sha;
   });
+  if (sha === undefined)
+    return say(deps, ctx, "Somebody else pushed to this branch since, so its CI runs as usual and needs no approval.");
   await deps.store.pullRequests.put({ ...pull, headSha: sha, ciWaits: false });
-  await ctx.effect("ci-check", () => putCiCheck(octokit, { owner, repo, sha }, "approved"));
+  await ctx.effect("ci-check", () => putCiCheck(octokit, deps.operator.app.id, { owner, repo, sha }, "approved"));
   return react(ctx, "CI runs.");
+}
+
+async function isApproval(
+  octokit: ProbotOctokit,
+  place: { owner: string; repo: string },
+  sha: string,
+  parentSha: string,
+  message: string,
+): Promise<boolean> {
+  const { data } = await octokit.rest.git.getCommit({ ...place, commit_sha: sha });
+  return data.parents[0]?.sha === parentSha && data.message.trim() === message;
 }
 
 async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
@@ -150,7 +211,11 @@ async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
       await deps.engine.signal(ctx.workKey, "decision", { kind: "approve", actor });
       return answered("Approved.");
     case "edit": {
-      const blob = await deps.store.blobs.put(edit.plan, { repositoryId: ctx.intent.work.repositoryId, runKey: waiting.runKey, kind: "text" });
+      const blob = await deps.store.blobs.put(edit.plan, {
+        repositoryId: ctx.intent.work.repositoryId,
+        runKey: waiting.runKey,
+        kind: "text",
+      });
       await deps.engine.signal(ctx.workKey, "decision", { kind: "edit", actor, blob });
       return answered("The plan is made anew.");
     }
@@ -158,19 +223,25 @@ async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
 }
 
 async function status(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
+  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter(
+    (run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr",
+  );
   const [last] = runs;
   if (last === undefined) return say(deps, ctx, "No run of mine here yet.");
   const usage = await deps.store.usage.ofRun(last.runKey);
   const seconds = (Date.parse(last.endedAt ?? new Date().toISOString()) - Date.parse(last.createdAt)) / 1000;
-  const state = last.outcome === undefined ? last.state.replace("-", " ") : `ended: ${last.outcome.kind}. ${last.outcome.reason}`;
+  const state =
+    last.outcome === undefined ? last.state.replace("-", " ") : `ended: ${last.outcome.kind}. ${last.outcome.reason}`;
   return say(deps, ctx, `Run \`${last.runKey}\` is ${state} · ${duration(seconds)} · ${dollars(usage.costUsd)}.`);
 }
 
 async function help(deps: Deps, ctx: StepContext): Promise<Outcome> {
   const mayTalk = await deps.store.rateLimit(`help:${ctx.intent.work.repositoryId}:${ctx.intent.actor.id}`, 3, 3_600);
   if (!mayTalk && ctx.attempt === 1) return answered("Help was given often enough.");
-  const unknown = ctx.intent.command === "unknown" ? [`I do not know \`/millwright ${(ctx.intent.args ?? "").replaceAll(/[^\w-]/g, "")}\`.`, ""] : [];
+  const unknown =
+    ctx.intent.command === "unknown"
+      ? [`I do not know \`/millwright ${(ctx.intent.args ?? "").replaceAll(/[^\w-]/g, "")}\`.`, ""]
+      : [];
   const lines = [
     ...unknown,
     "| command | what it does |",
@@ -194,6 +265,8 @@ async function react(ctx: StepContext, reason: string): Promise<Outcome> {
 
 async function say(deps: Deps, ctx: StepContext, line: string): Promise<Outcome> {
   const octokit = await ctx.github(writeIssues);
-  await ctx.effect("answer", () => putComment(octokit, deps.operator.app.id, place(ctx.intent), replyMarker(ctx.runKey, "answer"), line));
+  await ctx.effect("answer", () =>
+    putComment(octokit, deps.operator.app.id, place(ctx.intent), replyMarker(ctx.runKey, "answer"), line),
+  );
   return answered(line.split("\n")[0] ?? line);
 }

@@ -9,8 +9,16 @@ export const deleteData = defineStep({
   output: Outcome,
   async run(_input, deps, ctx) {
     const { work, args } = ctx.intent;
-    const listed = (args ?? "").split(",").filter((id) => id !== "").map(Number);
-    const repositories = work.repositoryId !== 0 ? [work.repositoryId] : listed.length > 0 ? listed : await deps.store.data.forgetInstallation(work.installationId);
+    const listed = (args ?? "")
+      .split(",")
+      .filter((id) => id !== "")
+      .map(Number);
+    const repositories =
+      work.repositoryId !== 0
+        ? [work.repositoryId]
+        : listed.length > 0
+          ? listed
+          : await deps.store.data.forgetInstallation(work.installationId);
     for (const id of repositories) {
       await deps.engine.cancelRepository(id, "The repository is no longer accessible.");
       await deps.store.data.forgetRepository(id);

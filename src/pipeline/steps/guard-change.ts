@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { Finding } from "../../policy/change.ts";
 import { guardChange as judge } from "../../policy/guard.ts";
-import type { Outcome } from "../outcome.ts";
 import type { Deps } from "../deps.ts";
+import type { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
-import { Base, Change, Ended, ended, Plan, Verdict } from "./shapes.ts";
+import { Base, Change, Ended, ended, Plan, Task, Verdict } from "./shapes.ts";
 import { commitMessage } from "./support/commit-message.ts";
 import { agentSummary } from "./support/describe.ts";
+import { readDocument } from "./support/documents.ts";
 import { configOf, openJob, repositoryRef } from "./support/repository.ts";
 
 /** Judges the whole change before anything leaves the machine (M7): pass, draft, or block with path and rule. Touches nothing. */
@@ -18,7 +19,8 @@ export const guardChange = defineStep({
     const config = await configOf(deps, base);
     const job = await openJob(deps, ctx, base, change);
     const files = await job.changes(fromSha, change.sha);
-    if (files.length === 0) return ended({ kind: "failed", reason: "After the checks nothing was left of the change." });
+    if (files.length === 0)
+      return ended({ kind: "failed", reason: "After the checks nothing was left of the change." });
     const message = await commitMessage(deps, ctx, base, analysis, change);
     const verdict = judge(
       {
@@ -31,6 +33,8 @@ export const guardChange = defineStep({
           { name: "title", text: analysis.title },
           { name: "summary", text: await agentSummary(deps, change) },
         ],
+        basePaths: (await (await job.source(fromSha)).files()).map((file) => file.path),
+        requestedPaths: await requestedPaths(deps, analysis),
       },
       {
         redactor: deps.redactor,
@@ -42,7 +46,9 @@ export const guardChange = defineStep({
     );
     ctx.log.info({ decision: verdict.decision, rules: verdict.findings.map((finding) => finding.rule) }, "guard");
     if (verdict.decision === "block") return ended(blocked(verdict.findings));
-    const findings = verdict.findings.slice(0, 60).map(({ rule, severity, path, message: text }) => ({ rule, severity, path, message: text.slice(0, 300) }));
+    const findings = verdict.findings
+      .slice(0, 60)
+      .map(({ rule, severity, path, message: text }) => ({ rule, severity, path, message: text.slice(0, 300) }));
     return { kind: "judged" as const, decision: verdict.decision, findings };
   },
 });
@@ -54,13 +60,28 @@ async function isOwnRepository(deps: Deps, ctx: StepContext, base: Base): Promis
   return story !== undefined && /"name"\s*:\s*"millwright"/.test(manifest ?? "");
 }
 
+/** Paths that the person who asked named: a mode change on one of them was asked for. */
+async function requestedPaths(deps: Deps, plan: Plan): Promise<string[]> {
+  const task = await readDocument(deps, plan.taskBlob, Task);
+  const said =
+    task.kind === "implement"
+      ? [task.issue.title, task.issue.body, task.issue.instructions ?? ""]
+      : [task.review.request, ...task.review.threads.map((thread) => thread.path)];
+  return [...new Set(said.join(" ").match(/[\w.-]+(?:\/[\w.-]+)+|[\w-]+\.\w{1,8}/g) ?? [])].slice(0, 200);
+}
+
 function blocked(findings: Finding[]): Outcome {
   const reasons = findings.filter((finding) => finding.severity === "block");
   return {
     kind: "failed",
     reason: "The guard stopped this change, so nothing was pushed.",
     detail: [
-      ...reasons.slice(0, 20).map((finding) => `- **${finding.rule}**${finding.path === undefined ? "" : ` in \`${finding.path.replaceAll("`", "'")}\``}: ${finding.message}`),
+      ...reasons
+        .slice(0, 20)
+        .map(
+          (finding) =>
+            `- **${finding.rule}**${finding.path === undefined ? "" : ` in \`${finding.path.replaceAll("`", "'")}\``}: ${finding.message}`,
+        ),
       ...(reasons.length > 20 ? [`- and ${reasons.length - 20} more`] : []),
       "",
       "Next: if the issue really needs this, a person has to make that part of the change.",

@@ -11,7 +11,13 @@ import { rememberPullRequest } from "./support/remember.ts";
 import { configOf, repositoryRef } from "./support/repository.ts";
 import { whyStale } from "./support/truth.ts";
 
-const templates = [".github/pull_request_template.md", ".github/PULL_REQUEST_TEMPLATE.md", "docs/pull_request_template.md", "pull_request_template.md", "PULL_REQUEST_TEMPLATE.md"];
+const templates = [
+  ".github/pull_request_template.md",
+  ".github/PULL_REQUEST_TEMPLATE.md",
+  "docs/pull_request_template.md",
+  "pull_request_template.md",
+  "PULL_REQUEST_TEMPLATE.md",
+];
 
 /** Opens the pull request: ready when the checks pass, else a draft that says why. A second run finds the open one and updates it. */
 export const openPullRequest = defineStep({
@@ -24,19 +30,58 @@ export const openPullRequest = defineStep({
     const config = await configOf(deps, base);
     const drafts = draftReasons(change, verdict, config.checks.withoutTests === "draft");
     const template = await pullRequestTemplate(deps, ctx, base);
-    const body = await pullRequestBody(deps, ctx, { base, plan: analysis, change, verdict, published, drafts, template });
+    const body = await pullRequestBody(deps, ctx, {
+      base,
+      plan: analysis,
+      change,
+      verdict,
+      published,
+      drafts,
+      template,
+    });
     const { owner, repo } = ctx.intent.work;
-    const octokit = await ctx.github({ pull_requests: "write", issues: "write", contents: "read", ...(published.ciWaits && { checks: "write" as const }) });
-    const wanted = { owner, repo, branch: base.branch, baseRef: base.baseRef, title: conventionalTitle(analysis), body, draft: drafts.length > 0 };
+    const octokit = await ctx.github({
+      pull_requests: "write",
+      issues: "write",
+      contents: "read",
+      ...(published.ciWaits && { checks: "write" as const }),
+    });
+    const wanted = {
+      owner,
+      repo,
+      branch: base.branch,
+      baseRef: base.baseRef,
+      title: conventionalTitle(analysis),
+      body,
+      draft: drafts.length > 0,
+    };
     const pull = await ctx.effect("open-pull-request", () => putPullRequest(octokit, wanted));
     await rememberPullRequest(deps, ctx, base, pull, published.sha, published.ciWaits);
-    if (published.ciWaits) await ctx.effect("ci-check", () => putCiCheck(octokit, { owner, repo, sha: published.sha }, "waits"));
+    if (published.ciWaits)
+      await ctx.effect("ci-check", () =>
+        putCiCheck(octokit, deps.operator.app.id, { owner, repo, sha: published.sha }, "waits"),
+      );
     if (config.pullRequest.requestReview && ctx.intent.actor.type === "User") {
-      await ctx.effect("request-review", () => requestReview(octokit, { owner, repo, number: pull.number }, ctx.intent.actor.login));
+      await ctx.effect("request-review", () =>
+        requestReview(octokit, { owner, repo, number: pull.number }, ctx.intent.actor.login),
+      );
     }
     const pullRequest = { number: pull.number, url: pull.url };
-    if (drafts.length === 0) return { kind: "ready" as const, reason: `${change.checks?.testsRan ?? 0} tests ran, all checks passed.`, pullRequest };
-    return { kind: "draft" as const, reason: "The work is in a draft; a person has to decide.", detail: drafts.slice(0, 12).map((reason) => `- ${reason}`).join("\n"), pullRequest };
+    if (drafts.length === 0)
+      return {
+        kind: "ready" as const,
+        reason: `${change.checks?.testsRan ?? 0} tests ran, all checks passed.`,
+        pullRequest,
+      };
+    return {
+      kind: "draft" as const,
+      reason: "The work is in a draft; a person has to decide.",
+      detail: drafts
+        .slice(0, 12)
+        .map((reason) => `- ${reason}`)
+        .join("\n"),
+      pullRequest,
+    };
   },
 });
 

@@ -15,11 +15,18 @@ import { whyStale } from "./support/truth.ts";
  */
 export const publishChange = defineStep({
   name: "publish-change",
-  input: z.object({ base: Base, analysis: Plan, change: Change, ontoSha: z.string(), mergedSha: z.string().optional() }),
+  input: z.object({
+    base: Base,
+    analysis: Plan,
+    change: Change,
+    ontoSha: z.string(),
+    mergedSha: z.string().optional(),
+  }),
   output: z.discriminatedUnion("kind", [Published, Ended]),
   async run({ base, analysis, change, ontoSha, mergedSha }, deps, ctx) {
     const stale = await whyStale(deps, ctx);
     if (stale !== undefined) return ended({ kind: "cancelled", reason: stale });
+    if (mergedSha !== undefined && change.checks?.failure !== undefined) return ended(badMerge(base, change));
     const config = await configOf(deps, base);
     const ciWaits = config.publish.ci === "wait" || (config.publish.ci === "auto" && !base.private);
     const message = withCiMark(await commitMessage(deps, ctx, base, analysis, change), ciWaits);
@@ -29,7 +36,9 @@ export const publishChange = defineStep({
     if (config.commit.viaApi && mergedSha === undefined) {
       const octokit = await ctx.github({ contents: "write" });
       const files = await job.changes(ontoSha, change.sha);
-      const committed = await ctx.effect("commit-through-api", () => commitThroughApi(octokit, { ...ctx.intent.work, branch: base.branch, ontoSha, expectedSha, message, files }));
+      const committed = await ctx.effect("commit-through-api", () =>
+        commitThroughApi(octokit, { ...ctx.intent.work, branch: base.branch, ontoSha, expectedSha, message, files }),
+      );
       if (committed.kind === "committed") return published(deps, ctx, committed.sha, ciWaits);
       if (committed.kind === "moved") return ended(movedAway(base.branch, expectedSha, committed.actualSha));
       ctx.log.info({ reason: committed.reason }, "the commit is pushed by git instead");
@@ -41,7 +50,8 @@ export const publishChange = defineStep({
       ctx.effect("push", () => job.push(base.branch, sha, expected, credential(ctx, "write")));
     let result = await push(expectedSha);
     // The branch was deleted since, for example with its closed pull request: then it is made anew.
-    if (result.kind === "moved" && result.actualSha === undefined && expectedSha !== undefined) result = await push(undefined);
+    if (result.kind === "moved" && result.actualSha === undefined && expectedSha !== undefined)
+      result = await push(undefined);
     switch (result.kind) {
       case "pushed":
       case "already-there":
@@ -49,7 +59,11 @@ export const publishChange = defineStep({
       case "moved":
         return ended(movedAway(base.branch, expectedSha, result.actualSha));
       case "refused":
-        return ended({ kind: "failed", reason: "GitHub refused the push.", detail: `${result.message}\n\nNext: check the branch protection rules for \`millwright/*\` and the App's permissions, then \`/retry\`.` });
+        return ended({
+          kind: "failed",
+          reason: "GitHub refused the push.",
+          detail: `${result.message}\n\nNext: check the branch protection rules for \`millwright/*\` and the App's permissions, then \`/retry\`.`,
+        });
     }
   },
 });
@@ -57,6 +71,15 @@ export const publishChange = defineStep({
 async function published(deps: Deps, ctx: StepContext, sha: string, ciWaits: boolean): Promise<Published> {
   await deps.store.notes.set(ctx.runKey, "pushed-sha", sha);
   return { kind: "published", sha, ciWaits };
+}
+
+/** A conflict is resolved by a merge that passes the same checks, or reported (B17): a broken merge would only hide the conflict. */
+function badMerge(base: Base, change: Change) {
+  return {
+    kind: "failed" as const,
+    reason: `The conflict with \`${base.baseRef}\` could not be resolved so that the checks pass; nothing was pushed.`,
+    detail: `After ${change.attempts} attempts these fail: ${change.checks?.failure?.summary ?? ""}. Next: merge \`${base.baseRef}\` into \`${base.branch}\` by hand, or say in \`/code …\` how it should be resolved.`,
+  };
 }
 
 /** `[skip ci]` stands before the trailers. https://docs.github.com/en/actions/managing-workflow-runs/skipping-workflow-runs */

@@ -24,7 +24,8 @@ export const readIssue = defineStep({
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("read"), issueBlob: z.string() }), Ended]),
   async run(_input, deps, ctx) {
     const { intent } = ctx;
-    const frozen = intent.textBlob === undefined ? { title: "", body: "" } : await readDocument(deps, intent.textBlob, FrozenText);
+    const frozen =
+      intent.textBlob === undefined ? { title: "", body: "" } : await readDocument(deps, intent.textBlob, FrozenText);
     const octokit = await ctx.github({ issues: "read", metadata: "read", pull_requests: "read" });
     const current = await currentIssue(octokit, ctx);
     const gone = whyGone(current, deps, ctx);
@@ -35,14 +36,19 @@ export const readIssue = defineStep({
       labels: labelNames(current),
       comments: await trustedComments(octokit, ctx),
       related: await relatedIssues(octokit, ctx, frozen.body),
-      ...(intent.args !== undefined && intent.args !== "" && (intent.answers === true ? { answer: seen(intent.args) } : { instructions: seen(intent.args) })),
+      ...(intent.args !== undefined &&
+        intent.args !== "" &&
+        (intent.answers === true ? { answer: seen(intent.args) } : { instructions: seen(intent.args) })),
     };
-    const says = [issue.body, issue.answer, issue.instructions, ...issue.comments.map((comment) => comment.text)].join("").trim();
+    const says = [issue.body, issue.answer, issue.instructions, ...issue.comments.map((comment) => comment.text)]
+      .join("")
+      .trim();
     if (says === "" && issue.title.trim().split(/\s+/).length < 3) {
       return ended({
         kind: "question",
         reason: "The issue does not say yet what should change.",
-        detail: "What should be different when this is done, and how can one tell? Answer in a comment, and the work starts.",
+        detail:
+          "What should be different when this is done, and how can one tell? Answer in a comment, and the work starts.",
       });
     }
     return { kind: "read" as const, issueBlob: await fileDocument(deps, ctx, "text", issue) };
@@ -71,17 +77,26 @@ function whyGone(issue: CurrentIssue, deps: Deps, ctx: StepContext): string | un
   if (issue.state !== "open") return "The issue was closed.";
   const { trigger } = ctx.intent;
   const label = deps.operator.labels.trigger;
-  return trigger.kind === "label" && !labelNames(issue).includes(label) ? `The label \`${label}\` was removed.` : undefined;
+  return trigger.kind === "label" && !labelNames(issue).includes(label)
+    ? `The label \`${label}\` was removed.`
+    : undefined;
 }
 
 function labelNames(issue: CurrentIssue): string[] {
-  return (issue?.labels ?? []).map((label) => (typeof label === "string" ? label : (label.name ?? ""))).filter((name) => name !== "");
+  return (issue?.labels ?? [])
+    .map((label) => (typeof label === "string" ? label : (label.name ?? "")))
+    .filter((name) => name !== "");
 }
 
 async function trustedComments(octokit: ProbotOctokit, ctx: StepContext): Promise<IssueText["comments"]> {
   const { owner, repo, number } = place(ctx.intent);
   const { trigger, at } = ctx.intent;
-  const comments = await octokit.paginate(octokit.rest.issues.listComments, { owner, repo, issue_number: number, per_page: 100 });
+  const comments = await octokit.paginate(octokit.rest.issues.listComments, {
+    owner,
+    repo,
+    issue_number: number,
+    per_page: 100,
+  });
   const before = comments.filter(
     (comment) =>
       comment.user?.type === "User" &&
@@ -104,7 +119,9 @@ async function trustedComments(octokit: ProbotOctokit, ctx: StepContext): Promis
 async function relatedIssues(octokit: ProbotOctokit, ctx: StepContext, body: string): Promise<IssueText["related"]> {
   const { owner, repo, number } = place(ctx.intent);
   const target = { owner, repo, issue_number: number };
-  const named = [...body.matchAll(/(?:^|[\s(])#(\d{1,7})\b/g)].map((match) => Number(match[1])).filter((other) => other !== number);
+  const named = [...body.matchAll(/(?:^|[\s(])#(\d{1,7})\b/g)]
+    .map((match) => Number(match[1]))
+    .filter((other) => other !== number);
   const [parent, children] = await Promise.all([
     absentIs(undefined, octokit.request("GET /repos/{owner}/{repo}/issues/{issue_number}/parent", target)),
     absentIs(undefined, octokit.request("GET /repos/{owner}/{repo}/issues/{issue_number}/sub_issues", target)),

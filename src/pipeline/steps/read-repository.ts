@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ConfigProblem, parseRepositoryConfig, type RepositoryConfig, repositoryConfigPath } from "../../config/repository.ts";
+import { type ConfigProblem, parseRepositoryConfig, repositoryConfigPath } from "../../config/repository.ts";
 import { statusOf } from "../../github/client.ts";
 import type { Deps } from "../deps.ts";
 import { branchOf } from "../intent.ts";
@@ -31,12 +31,18 @@ export const readRepository = defineStep({
     const parsed = parseRepositoryConfig(own ?? (await organisationConfig(ctx)));
     if (parsed.kind === "invalid") return ended(invalidConfig(parsed.problems));
     const config = parsed.config;
-    if (!config.enabled) return ended({ kind: "refused", reason: `Millwright is paused here: \`enabled: false\` in \`${repositoryConfigPath}\`.` });
+    if (!config.enabled)
+      return ended({
+        kind: "refused",
+        reason: `Millwright is paused here: \`enabled: false\` in \`${repositoryConfigPath}\`.`,
+      });
 
     const baseRef = config.base ?? defaultRef;
     const baseSha = baseRef === defaultRef ? defaultSha : await pin(deps, ctx, baseRef);
     if (baseSha === undefined) {
-      return ended(invalidConfig([{ path: "base", rule: "must name an existing branch", value: JSON.stringify(baseRef) }]));
+      return ended(
+        invalidConfig([{ path: "base", rule: "must name an existing branch", value: JSON.stringify(baseRef) }]),
+      );
     }
     const facts = await deps.workspaces.facts(repositoryRef(ctx.intent), baseSha);
     if (facts.empty) return ended(emptyRepository);
@@ -53,7 +59,10 @@ export const readRepository = defineStep({
       maxAttempts: Math.min(deps.operator.limits.run.attempts, config.limits.attempts ?? Infinity),
       issueNumber,
       branch: branchOf(issueNumber, ctx.workKey),
-      opaque: [...facts.submodules.map((path) => `${path} (submodule)`), ...facts.lfs.map((path) => `${path} (LFS)`)].slice(0, 20),
+      opaque: [
+        ...facts.submodules.map((path) => `${path} (submodule)`),
+        ...facts.lfs.map((path) => `${path} (LFS)`),
+      ].slice(0, 20),
     };
   },
 });
@@ -64,9 +73,15 @@ const emptyRepository: Outcome = {
   detail: "Push a first commit, for example with a README, and trigger the run again.",
 };
 
-function whyUnfit(repository: { archived: boolean; disabled?: boolean; size: number }, deps: Deps): { reason: string; detail: string } | undefined {
+function whyUnfit(
+  repository: { archived: boolean; disabled?: boolean; size: number },
+  deps: Deps,
+): { reason: string; detail: string } | undefined {
   if (repository.archived || repository.disabled === true) {
-    return { reason: "This repository is archived, so nothing can be pushed to it.", detail: "Unarchive it and trigger the run again." };
+    return {
+      reason: "This repository is archived, so nothing can be pushed to it.",
+      detail: "Unarchive it and trigger the run again.",
+    };
   }
   const bytes = repository.size * 1024;
   if (bytes > deps.operator.maxRepositoryBytes) {
@@ -110,7 +125,12 @@ function invalidConfig(problems: ConfigProblem[]): Outcome {
     detail: [
       "| path | rule | value |",
       "|---|---|---|",
-      ...problems.slice(0, 20).map((problem) => `| \`${cell(problem.path)}\` | ${cell(problem.rule)} | \`${cell(problem.value).replaceAll("`", "'")}\` |`),
+      ...problems
+        .slice(0, 20)
+        .map(
+          (problem) =>
+            `| \`${cell(problem.path)}\` | ${cell(problem.rule)} | \`${cell(problem.value).replaceAll("`", "'")}\` |`,
+        ),
       "",
       "Correct it on the default branch and trigger the run again.",
     ].join("\n"),

@@ -18,7 +18,14 @@ export const readReview = defineStep({
   name: "read-review",
   input: z.object({ base: Base }),
   output: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("read"), headSha: z.string(), requestBlob: z.string(), issueBlob: z.string(), analysis: Plan, conflicts: z.boolean() }),
+    z.object({
+      kind: z.literal("read"),
+      headSha: z.string(),
+      requestBlob: z.string(),
+      issueBlob: z.string(),
+      analysis: Plan,
+      conflicts: z.boolean(),
+    }),
     Ended,
   ]),
   async run({ base }, deps, ctx) {
@@ -26,11 +33,17 @@ export const readReview = defineStep({
     const number = subjectNumber(ctx.intent);
     const octokit = await ctx.github({ pull_requests: "read", contents: "read", metadata: "read" });
     const pull = await pullWithMergeability(octokit, { owner, repo, pull_number: number }, ctx.signal);
-    if (pull.state !== "open") return ended({ kind: "cancelled", reason: `The pull request was ${pull.merged ? "merged" : "closed"}.` });
+    if (pull.state !== "open")
+      return ended({ kind: "cancelled", reason: `The pull request was ${pull.merged ? "merged" : "closed"}.` });
     if (pull.head.ref !== base.branch || pull.head.repo?.id !== ctx.intent.work.repositoryId) {
       return ended({ kind: "refused", reason: "The pull request's branch is not the one that this App made." });
     }
-    const shas = await deps.workspaces.fetch(repositoryRef(ctx.intent), [base.branch], credential(ctx, "read"), ctx.signal);
+    const shas = await deps.workspaces.fetch(
+      repositoryRef(ctx.intent),
+      [base.branch],
+      credential(ctx, "read"),
+      ctx.signal,
+    );
     const headSha = shas[base.branch];
     if (headSha === undefined) return ended({ kind: "failed", reason: `The branch \`${base.branch}\` is gone.` });
     const review: ReviewRequest = {
@@ -40,7 +53,11 @@ export const readReview = defineStep({
     };
     const conflicts = pull.mergeable === false;
     if (review.request.trim() === "" && review.threads.length === 0 && !conflicts) {
-      return ended({ kind: "question", reason: "The request says nothing to change.", detail: "Write what should be different behind `/code`, or comment on lines in a review." });
+      return ended({
+        kind: "question",
+        reason: "The request says nothing to change.",
+        detail: "Write what should be different behind `/code`, or comment on lines in a review.",
+      });
     }
     const title = titleOf(ctx, review, conflicts);
     return {
@@ -67,7 +84,11 @@ export const readReview = defineStep({
 });
 
 /** GitHub works out whether a pull request can be merged when it is asked first, and answers null until it knows. */
-async function pullWithMergeability(octokit: ProbotOctokit, pull: { owner: string; repo: string; pull_number: number }, signal: AbortSignal) {
+async function pullWithMergeability(
+  octokit: ProbotOctokit,
+  pull: { owner: string; repo: string; pull_number: number },
+  signal: AbortSignal,
+) {
   for (let look = 1; ; look += 1) {
     const { data } = await octokit.rest.pulls.get(pull);
     if (data.mergeable !== null || data.state !== "open" || look >= mergeabilityLooks) return data;
@@ -79,7 +100,8 @@ async function pullWithMergeability(octokit: ProbotOctokit, pull: { owner: strin
 function titleOf({ intent }: StepContext, review: ReviewRequest, conflicts: boolean): string {
   const asked = intent.trigger.kind === "review" ? undefined : review.request.split("\n")[0]?.trim();
   if (asked !== undefined && asked !== "") return asked;
-  if (review.request.trim() === "" && review.threads.length === 0 && conflicts) return "resolve the conflict with the base branch";
+  if (review.request.trim() === "" && review.threads.length === 0 && conflicts)
+    return "resolve the conflict with the base branch";
   return `address the review by ${intent.actor.login}`;
 }
 
@@ -93,14 +115,23 @@ async function threadsOf(octokit: ProbotOctokit, ctx: StepContext): Promise<Revi
   const pull_number = subjectNumber(ctx.intent);
   const comments =
     trigger.kind === "review"
-      ? await octokit.paginate(octokit.rest.pulls.listCommentsForReview, { owner, repo, pull_number, review_id: trigger.reviewId, per_page: 100 })
+      ? await octokit.paginate(octokit.rest.pulls.listCommentsForReview, {
+          owner,
+          repo,
+          pull_number,
+          review_id: trigger.reviewId,
+          per_page: 100,
+        })
       : [];
   const writers = new Map<string, boolean>();
   for (const login of new Set(comments.map((comment) => comment.user?.login ?? ""))) {
     writers.set(login, ["write", "maintain", "admin"].includes(await permissionOf(octokit, { owner, repo }, login)));
   }
   return comments
-    .filter((comment) => writers.get(comment.user?.login ?? "") === true && Date.parse(comment.updated_at) <= Date.parse(at) + 1_000)
+    .filter(
+      (comment) =>
+        writers.get(comment.user?.login ?? "") === true && Date.parse(comment.updated_at) <= Date.parse(at) + 1_000,
+    )
     .slice(0, 40)
     .map((comment) => ({
       commentId: comment.id,

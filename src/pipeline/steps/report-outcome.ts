@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { putComment } from "../../github/comments.ts";
 import { statusOf } from "../../github/client.ts";
+import { putComment } from "../../github/comments.ts";
 import { changeLabels } from "../../github/labels.ts";
 import { statusMarker } from "../../policy/markers.ts";
 import { renderStatus } from "../../status/render.ts";
@@ -9,6 +9,7 @@ import type { Deps } from "../deps.ts";
 import { branchOf } from "../intent.ts";
 import { endings, Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
+import { emptyCommitNote } from "./open-draft.ts";
 import { place } from "./support/repository.ts";
 
 /**
@@ -21,45 +22,72 @@ export const reportOutcome = defineStep({
   output: z.object({}),
   async run({ outcome }, deps, ctx) {
     await deps.workspaces.remove(ctx.runKey);
+    const before = await deps.store.runs.get(ctx.runKey);
+    if (before?.statusCommentId === undefined) return {};
+    const removed = await removeUnpublishedBranch(deps, ctx, outcome);
     const view = await statusView(deps.store, deps.operator, ctx.runKey);
-    if (view?.run.statusCommentId === undefined) return {};
+    if (view === undefined) return {};
     const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
-    const text = renderStatus({ ...view, outcome, run: { ...view.run, endedAt: new Date().toISOString() } }, new Date());
-    const { statusCommentId } = view.run;
+    const told =
+      removed === undefined
+        ? outcome
+        : { ...outcome, detail: [outcome.detail, removed].filter((text) => text !== undefined).join("\n\n") };
+    const text = renderStatus(
+      { ...view, outcome: told, run: { ...view.run, endedAt: new Date().toISOString() } },
+      new Date(),
+    );
+    const { statusCommentId } = before;
     try {
-      await ctx.effect("final-status", () => putComment(octokit, deps.operator.app.id, place(ctx.intent), statusMarker(ctx.runKey), text, statusCommentId));
+      await ctx.effect("final-status", () =>
+        putComment(octokit, deps.operator.app.id, place(ctx.intent), statusMarker(ctx.runKey), text, statusCommentId),
+      );
       await setLabels(deps, ctx, outcome, octokit);
     } catch (error) {
       // The issue or the repository is gone or locked: there is nobody to tell.
       if (![403, 404, 410].includes(statusOf(error) ?? 0)) throw error;
       ctx.log.warn({ err: error }, "the outcome could not be posted");
     }
-    await removeUnpublishedBranch(deps, ctx, outcome);
     return {};
   },
 });
 
-async function setLabels(deps: Deps, ctx: StepContext, outcome: Outcome, octokit: Awaited<ReturnType<StepContext["github"]>>): Promise<void> {
+async function setLabels(
+  deps: Deps,
+  ctx: StepContext,
+  outcome: Outcome,
+  octokit: Awaited<ReturnType<StepContext["github"]>>,
+): Promise<void> {
   if (ctx.intent.pipeline !== "issue-to-pr") return;
   const { labels } = deps.operator;
   const key = endings[outcome.kind].label;
   const add = key === undefined ? undefined : labels[key];
-  const remove = [labels.trigger, labels.done, labels.needsReview, labels.needsInfo, labels.failed].filter((label) => label !== add);
+  const remove = [labels.trigger, labels.done, labels.needsReview, labels.needsInfo, labels.failed].filter(
+    (label) => label !== add,
+  );
   await ctx.effect("labels", () => changeLabels(octokit, place(ctx.intent), { add, remove }));
 }
 
-/** A branch that this run pushed and that no pull request shows is ours to remove. */
-async function removeUnpublishedBranch(deps: Deps, ctx: StepContext, outcome: Outcome): Promise<void> {
-  if (outcome.pullRequest !== undefined) return;
+/**
+ * A branch that this run pushed and that no pull request shows, or whose pull request has nothing but the empty first
+ * commit, is ours to remove; GitHub then closes the pull request. Returns what people should know about that.
+ */
+async function removeUnpublishedBranch(deps: Deps, ctx: StepContext, outcome: Outcome): Promise<string | undefined> {
+  if (outcome.pullRequest !== undefined) return undefined;
   const sha = await deps.store.notes.get(ctx.runKey, "pushed-sha");
-  if (sha === undefined || (await deps.store.pullRequests.ofWork(ctx.workKey)) !== undefined) return;
+  const pull = await deps.store.pullRequests.ofWork(ctx.workKey);
+  const emptySha = await deps.store.notes.get(ctx.runKey, emptyCommitNote);
+  if (sha === undefined || (pull !== undefined && sha !== emptySha)) return undefined;
   const { owner, repo } = ctx.intent.work;
-  const ref = `heads/${branchOf(ctx.intent.work.subject.number ?? 0, ctx.workKey)}`;
+  const ref = `heads/${branchOf(pull?.issueNumber ?? ctx.intent.work.subject.number ?? 0, ctx.workKey)}`;
   const octokit = await ctx.github({ contents: "write" });
   try {
     const head = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
-    if (head === sha) await ctx.effect("delete-branch", () => octokit.rest.git.deleteRef({ owner, repo, ref }));
+    if (head !== sha) return undefined;
+    await ctx.effect("delete-branch", () => octokit.rest.git.deleteRef({ owner, repo, ref }));
   } catch (error) {
-    if (![404, 422].includes(statusOf(error) ?? 0)) throw error;
+    if (![403, 404, 409, 422].includes(statusOf(error) ?? 0)) throw error;
   }
+  if (pull === undefined) return undefined;
+  await deps.store.pullRequests.put({ ...pull, state: "closed" });
+  return `The draft #${pull.number} had no change in it yet, so its branch was removed, which closed it.`;
 }

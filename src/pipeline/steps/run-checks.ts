@@ -24,17 +24,28 @@ const maxCommands = 20;
  */
 export const runChecks = defineStep({
   name: "run-checks",
-  input: z.object({ base: Base, environment: Environment, attempt: z.number().int(), change: Change, startSha: z.string() }),
+  input: z.object({
+    base: Base,
+    environment: Environment,
+    attempt: z.number().int(),
+    change: Change,
+    startSha: z.string(),
+  }),
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("checked"), change: Change }), Ended]),
   async run({ base, environment, change, startSha }, deps, ctx) {
     // Without isolation there is nothing to test: the operator chose that explicitly.
-    const selfTest: { passed: boolean; advice?: string } = deps.sandbox.backend === "none" ? { passed: true } : await deps.sandbox.selfTest();
-    if (!selfTest.passed) throw new UserFacingError(`Repository code cannot be run here: ${selfTest.advice ?? "the sandbox failed its self-test."}`);
+    const selfTest: { passed: boolean; advice?: string } =
+      deps.sandbox.backend === "none" ? { passed: true } : await deps.sandbox.selfTest();
+    if (!selfTest.passed)
+      throw new UserFacingError(
+        `Repository code cannot be run here: ${selfTest.advice ?? "the sandbox failed its self-test."}`,
+      );
     const config = await configOf(deps, base);
     const job = await openJob(deps, ctx, base, change);
     await job.reset(change.sha);
     const commands = capped(await commandsOf(deps, base, job, change.sha), config.checks.timeoutMinutes * 60);
-    const installed = environment.kind === "failed" ? environment : await ensureEnvironment(deps, ctx, base, job, commands, change.sha);
+    const installed =
+      environment.kind === "failed" ? environment : await ensureEnvironment(deps, ctx, base, job, commands, change.sha);
     const files = await job.changes(startSha, change.sha);
     const formatted = installed.kind === "failed" ? [] : await format(deps, ctx, job, commands.format, files);
     const sha = (await commitFormatting(deps, ctx, job)) ?? change.sha;
@@ -44,14 +55,23 @@ export const runChecks = defineStep({
     await job.reset(sha);
     const before = await failuresOnBase(deps, ctx, base, job, ran, sha);
     const bundleBlob = sha === change.sha ? change.bundleBlob : await bundle(deps, ctx, job, sha);
-    const failed = [...(syntax === undefined ? [] : [syntax]), ...ran.filter((one) => one.failed !== undefined && !before.has(one.command.name)).map((one) => one.failed!)];
+    const failed = [
+      ...(syntax === undefined ? [] : [syntax]),
+      ...ran.filter((one) => one.failed !== undefined && !before.has(one.command.name)).map((one) => one.failed!),
+    ];
     const checks: Checks = {
       commands: [
         ...(installed.kind === "failed" ? [setupSummary(commands)] : []),
         ...formatted,
-        ...ran.map((one) => (before.has(one.command.name) ? { ...one.summary, run: `${one.summary.run} (fails on the base too)`.slice(0, 300) } : one.summary)),
+        ...ran.map((one) =>
+          before.has(one.command.name)
+            ? { ...one.summary, run: `${one.summary.run} (fails on the base too)`.slice(0, 300) }
+            : one.summary,
+        ),
       ].slice(0, 24),
-      testsRan: ran.filter((one) => one.kind === "test").reduce((sum, one) => sum + one.ran.report.counts.passed + one.ran.report.counts.failed, 0),
+      testsRan: ran
+        .filter((one) => one.kind === "test")
+        .reduce((sum, one) => sum + one.ran.report.counts.passed + one.ran.report.counts.failed, 0),
       withoutTests: whyNoTests(commands, installed, ran),
       sandbox: deps.sandbox.backend,
       failure: failed.length === 0 ? undefined : await failureOf(deps, ctx, failed),
@@ -70,12 +90,27 @@ interface Done {
 }
 
 function capped(commands: DetectedCommands, timeoutSeconds: number): DetectedCommands {
-  const limit = <C extends Command>(list: C[]) => list.slice(0, maxCommands).map((command) => ({ ...command, timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds) }));
-  return { ...commands, setup: limit(commands.setup), lint: limit(commands.lint), build: limit(commands.build), test: limit(commands.test) };
+  const limit = <C extends Command>(list: C[]) =>
+    list
+      .slice(0, maxCommands)
+      .map((command) => ({ ...command, timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds) }));
+  return {
+    ...commands,
+    setup: limit(commands.setup),
+    lint: limit(commands.lint),
+    build: limit(commands.build),
+    test: limit(commands.test),
+  };
 }
 
 /** Runs the formatter's writing form on the edited files alone; a formatter that is not installed changes nothing. */
-async function format(deps: Deps, ctx: StepContext, job: Job, formatters: FormatCommand[], files: FileChange[]): Promise<CommandSummary[]> {
+async function format(
+  deps: Deps,
+  ctx: StepContext,
+  job: Job,
+  formatters: FormatCommand[],
+  files: FileChange[],
+): Promise<CommandSummary[]> {
   const edited = files.filter((file) => file.status !== "deleted" && file.kind === "file").map((file) => file.path);
   const done: CommandSummary[] = [];
   for (const formatter of formatters.slice(0, 4)) {
@@ -97,19 +132,24 @@ async function syntaxFailure(files: FileChange[]): Promise<FailedCommand | undef
   for (const file of files) {
     if (file.newText === undefined || file.status === "deleted") continue;
     lines.push(...conflictMarks(file.path, file.newText));
-    const before = file.oldText === undefined ? undefined : await checkSyntax(file.previousPath ?? file.path, file.oldText);
+    const before =
+      file.oldText === undefined ? undefined : await checkSyntax(file.previousPath ?? file.path, file.oldText);
     for (const error of newSyntaxErrors(before, await checkSyntax(file.path, file.newText))) {
       lines.push(`${file.path}:${error.line}:${error.column}: error: ${error.message}`);
     }
   }
-  return lines.length === 0 ? undefined : { name: "syntax", exitCode: 1, timedOut: false, stdout: lines.join("\n"), stderr: "" };
+  return lines.length === 0
+    ? undefined
+    : { name: "syntax", exitCode: 1, timedOut: false, stdout: lines.join("\n"), stderr: "" };
 }
 
 /** A mark that a merge left and nobody resolved. */
 function conflictMarks(path: string, text: string): string[] {
   const lines = text.split("\n");
   const marks = ["<<<<<<< ", "=======", ">>>>>>> "].map((mark) => lines.findIndex((line) => line.startsWith(mark)));
-  return marks.every((index) => index >= 0) ? [`${path}:${(marks[0] ?? 0) + 1}:1: error: unresolved conflict marker`] : [];
+  return marks.every((index) => index >= 0)
+    ? [`${path}:${(marks[0] ?? 0) + 1}:1: error: unresolved conflict marker`]
+    : [];
 }
 
 async function runAll(deps: Deps, ctx: StepContext, job: Job, commands: DetectedCommands): Promise<Done[]> {
@@ -126,7 +166,11 @@ async function runAll(deps: Deps, ctx: StepContext, job: Job, commands: Detected
 async function runOne(deps: Deps, ctx: StepContext, job: Job, kind: Kind, command: Command): Promise<Done> {
   const ran = await runCommand(deps, ctx, job, command);
   const { result, report } = ran;
-  const end = { exitCode: result.exitCode ?? null, timedOut: result.kind === "timed-out", killed: result.kind === "killed" || result.kind === "refused" };
+  const end = {
+    exitCode: result.exitCode ?? null,
+    timedOut: result.kind === "timed-out",
+    killed: result.kind === "killed" || result.kind === "refused",
+  };
   const verdict = verdictOf(end, kind === "test" ? report : undefined);
   const passed = verdict.kind === "passed" || verdict.kind === "no-tests";
   const failed: FailedCommand = {
@@ -137,7 +181,13 @@ async function runOne(deps: Deps, ctx: StepContext, job: Job, kind: Kind, comman
     stderr: [result.stderr, result.reason ?? ""].join("\n"),
     report: kind === "test" ? report : undefined,
   };
-  return { kind, command, ran, summary: { ...summaryOf(kind, command, ran), result: resultOf(ran, passed) }, failed: passed ? undefined : failed };
+  return {
+    kind,
+    command,
+    ran,
+    summary: { ...summaryOf(kind, command, ran), result: resultOf(ran, passed) },
+    failed: passed ? undefined : failed,
+  };
 }
 
 function resultOf({ result }: Ran, passed: boolean): CommandSummary["result"] {
@@ -149,19 +199,37 @@ function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): Co
   const { counts } = ran.report;
   return {
     kind,
-    run: (command.directory === "." ? command.name : `${command.name} (in ${command.directory})`).replaceAll(/\s+/g, " ").slice(0, 250),
+    run: (command.directory === "." ? command.name : `${command.name} (in ${command.directory})`)
+      .replaceAll(/\s+/g, " ")
+      .slice(0, 250),
     result: resultOf(ran, ran.result.kind === "ok"),
     durationSeconds: Math.round(ran.result.durationSeconds * 10) / 10,
-    ...(kind === "test" && counts.total > 0 && { tests: { passed: counts.passed, failed: counts.failed, skipped: counts.skipped } }),
+    ...(kind === "test" &&
+      counts.total > 0 && { tests: { passed: counts.passed, failed: counts.failed, skipped: counts.skipped } }),
   };
 }
 
 function setupSummary(commands: DetectedCommands): CommandSummary {
-  return { kind: "setup", run: commands.setup.map((command) => command.name).join(", ").slice(0, 250), result: "failed", durationSeconds: 0 };
+  return {
+    kind: "setup",
+    run: commands.setup
+      .map((command) => command.name)
+      .join(", ")
+      .slice(0, 250),
+    result: "failed",
+    durationSeconds: 0,
+  };
 }
 
 /** Names of failed commands that fail on the base commit in the same way: they were red before the change. */
-async function failuresOnBase(deps: Deps, ctx: StepContext, base: Base, job: Job, ran: Done[], sha: string): Promise<Set<string>> {
+async function failuresOnBase(
+  deps: Deps,
+  ctx: StepContext,
+  base: Base,
+  job: Job,
+  ran: Done[],
+  sha: string,
+): Promise<Set<string>> {
   const before = new Set<string>();
   const failing = ran.filter((one) => one.failed !== undefined);
   if (failing.length === 0) return before;
@@ -182,21 +250,38 @@ async function failuresOnBase(deps: Deps, ctx: StepContext, base: Base, job: Job
 }
 
 async function bundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promise<string> {
-  return deps.store.blobs.put(await job.bundle(sha), { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" });
+  return deps.store.blobs.put(await job.bundle(sha), {
+    repositoryId: ctx.intent.work.repositoryId,
+    runKey: ctx.runKey,
+    kind: "bundle",
+  });
 }
 
 function whyNoTests(commands: DetectedCommands, installed: Environment, ran: Done[]): string | undefined {
   if (installed.kind === "failed") return `The setup failed: ${(installed.message ?? "").slice(0, 600)}`;
   if (commands.test.length === 0) return "No test command was found; set `checks.test` in `.github/millwright.yml`.";
-  if (ran.every((one) => one.kind !== "test" || one.ran.report.counts.total === 0)) return "The test commands reported no test.";
+  if (ran.every((one) => one.kind !== "test" || one.ran.report.counts.total === 0))
+    return "The test commands reported no test.";
   return undefined;
 }
 
-async function failureOf(deps: Deps, ctx: StepContext, failed: FailedCommand[]): Promise<NonNullable<Checks["failure"]>> {
+async function failureOf(
+  deps: Deps,
+  ctx: StepContext,
+  failed: FailedCommand[],
+): Promise<NonNullable<Checks["failure"]>> {
   const share = Math.max(1_000, Math.floor(maxFailureBytes / failed.length));
   const text = deps.redactor.redact(failed.map((one) => `## ${one.name}\n\n${distilFailure(one, share)}`).join("\n\n"));
-  const blob = await deps.store.blobs.put(text, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "log" });
+  const blob = await deps.store.blobs.put(text, {
+    repositoryId: ctx.intent.work.repositoryId,
+    runKey: ctx.runKey,
+    kind: "log",
+  });
   const tests = failed.reduce((sum, one) => sum + (one.report?.counts.failed ?? 0), 0);
   const names = failed.map((one) => `\`${one.name.replaceAll("`", "'")}\``).join(", ");
-  return { signature: failureSignature(failed), blob, summary: `${names}${tests > 0 ? ` (${tests} failed tests)` : ""}`.slice(0, 400) };
+  return {
+    signature: failureSignature(failed),
+    blob,
+    summary: `${names}${tests > 0 ? ` (${tests} failed tests)` : ""}`.slice(0, 400),
+  };
 }

@@ -18,11 +18,20 @@ export const selectContext = defineStep({
   async run({ base, issueBlob }, deps, ctx) {
     const issue = await readDocument(deps, issueBlob, IssueText);
     const tree = await deps.workspaces.source(repositoryRef(ctx.intent), base.baseSha);
-    const said = [issue.instructions, issue.answer, ...issue.comments.map((comment) => comment.text), ...issue.related.map((other) => other.title)];
+    const said = [
+      issue.instructions,
+      issue.answer,
+      ...issue.comments.map((comment) => comment.text),
+      ...issue.related.map((other) => other.title),
+    ];
     const ranked = await rankFiles({
       tree,
       issue: { title: issue.title, body: issue.body, comments: said.filter((text) => text !== undefined) },
-      cacheDirectory: join(deps.operator.dataDirectory, "index", `${ctx.intent.work.installationId}-${ctx.intent.work.repositoryId}`),
+      cacheDirectory: join(
+        deps.operator.dataDirectory,
+        "index",
+        `${ctx.intent.work.installationId}-${ctx.intent.work.repositoryId}`,
+      ),
       limit: 60,
       signal: ctx.signal,
     });

@@ -74,11 +74,24 @@ export const Change = z.object({
 });
 export type Change = z.infer<typeof Change>;
 
-export const Environment = z.object({ kind: z.enum(["ready", "none", "failed"]), key: z.string().optional(), message: z.string().optional() });
+export const Environment = z.object({
+  kind: z.enum(["ready", "none", "failed"]),
+  key: z.string().optional(),
+  message: z.string().optional(),
+});
 export type Environment = z.infer<typeof Environment>;
 
-export const GuardFinding = z.object({ rule: z.string(), severity: z.enum(["block", "draft", "note"]), path: z.string().optional(), message: z.string() });
-export const Verdict = z.object({ kind: z.literal("judged"), decision: z.enum(["pass", "draft"]), findings: z.array(GuardFinding).max(60) });
+export const GuardFinding = z.object({
+  rule: z.string(),
+  severity: z.enum(["block", "draft", "note"]),
+  path: z.string().optional(),
+  message: z.string(),
+});
+export const Verdict = z.object({
+  kind: z.literal("judged"),
+  decision: z.enum(["pass", "draft"]),
+  findings: z.array(GuardFinding).max(60),
+});
 export type Verdict = z.infer<typeof Verdict>;
 
 export const Published = z.object({ kind: z.literal("published"), sha: z.string(), ciWaits: z.boolean() });
@@ -99,13 +112,25 @@ export const IssueText = z.object({
 export type IssueText = z.infer<typeof IssueText>;
 
 /** What `select-context` files: the excerpts that go to the model, and the ranked paths with their reasons. */
-export const ContextText = z.object({ packed: z.string(), ranked: z.array(z.object({ path: z.string(), reasons: z.array(z.string()) })) });
+export const ContextText = z.object({
+  packed: z.string(),
+  ranked: z.array(z.object({ path: z.string(), reasons: z.array(z.string()) })),
+});
 export type ContextText = z.infer<typeof ContextText>;
 
 /** What a person asked for on a pull request of ours: a command's words, or a review with its threads (B17). */
 export const ReviewRequest = z.object({
   request: z.string(),
-  threads: z.array(z.object({ commentId: z.number().int(), path: z.string(), line: z.number().int().optional(), author: z.string(), text: z.string(), diffHunk: z.string() })),
+  threads: z.array(
+    z.object({
+      commentId: z.number().int(),
+      path: z.string(),
+      line: z.number().int().optional(),
+      author: z.string(),
+      text: z.string(),
+      diffHunk: z.string(),
+    }),
+  ),
   pullRequest: z.object({ number: z.number().int(), title: z.string(), body: z.string() }),
 });
 export type ReviewRequest = z.infer<typeof ReviewRequest>;

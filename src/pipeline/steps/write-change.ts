@@ -5,9 +5,9 @@ import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Change, ContextText, Ended, ended, Plan, Task } from "./shapes.ts";
 import { agentTools } from "./support/agent-tools.ts";
-import { botPerson } from "./support/people.ts";
 import { recorder, remainingBudget } from "./support/budget.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
+import { botPerson } from "./support/people.ts";
 import { promptFor } from "./support/prompt.ts";
 import { configOf, openJob } from "./support/repository.ts";
 
@@ -54,7 +54,8 @@ export const writeChange = defineStep({
       prompt: await writingPrompt(input, deps, ctx),
       directory: job.tree,
       tools: agentTools(deps, ctx, job),
-      transcript: saved === undefined ? undefined : await readDocument(deps, saved.transcriptBlob, z.array(z.unknown())),
+      transcript:
+        saved === undefined ? undefined : await readDocument(deps, saved.transcriptBlob, z.array(z.unknown())),
       budget: remaining.budget,
       signal: ctx.signal,
       record: recorder(deps, ctx),
@@ -70,13 +71,18 @@ export const writeChange = defineStep({
     const next: Change = { ...change, sha: head, bundleBlob, attempts: attempt };
     if (result.kind === "unfinished") {
       const now = await savedSlice(deps, ctx, note);
-      if (now !== undefined) await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ ...now, sha: head, bundleBlob } satisfies Saved));
+      if (now !== undefined)
+        await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ ...now, sha: head, bundleBlob } satisfies Saved));
       return { kind: "unfinished" as const, change: next };
     }
     if (result.kind !== "done") return stopped(input, next, whyStopped(result));
     const summaryBlob = await fileDocument(deps, ctx, "text", result.text);
     if (head === start.sha) {
-      return ended({ kind: "failed", reason: "The model finished without changing anything.", detail: "Next: say in the issue what should be different, or name the files, and trigger the run again." });
+      return ended({
+        kind: "failed",
+        reason: "The model finished without changing anything.",
+        detail: "Next: say in the issue what should be different, or name the files, and trigger the run again.",
+      });
     }
     return { kind: "written" as const, change: { ...next, summaryBlob } };
   },
@@ -90,7 +96,9 @@ async function savedSlice(deps: Deps, ctx: StepContext, note: string): Promise<S
 function fileBundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promise<string> {
   return job
     .bundle(sha)
-    .then((bundle) => deps.store.blobs.put(bundle, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" }));
+    .then((bundle) =>
+      deps.store.blobs.put(bundle, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" }),
+    );
 }
 
 /** Partial results are kept (P6): what was written so far goes on as a draft; without any change it is a failure. */
@@ -118,20 +126,40 @@ function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>
   }
 }
 
-async function writingPrompt({ base, analysis, contextBlob, attempt, change, start }: z.infer<typeof Input>, deps: Deps, ctx: StepContext): Promise<Prompt> {
+async function writingPrompt(
+  { base, analysis, contextBlob, attempt, change, start }: z.infer<typeof Input>,
+  deps: Deps,
+  ctx: StepContext,
+): Promise<Prompt> {
   const task = await readDocument(deps, analysis.taskBlob, Task);
   const context = (await readDocument(deps, contextBlob, ContextText)).packed;
   const failureBlob = change.checks?.failure?.blob;
   const failures = attempt === 1 || failureBlob === undefined ? undefined : await deps.store.blobs.text(failureBlob);
   if (task.kind === "address-review") {
     const touched = task.review.threads.map((thread) => thread.path);
-    if (failures !== undefined) return promptFor(deps, ctx, base, "fix-checks", { task: task.review, failures }, touched);
-    if (start.conflicts.length > 0) return promptFor(deps, ctx, base, "resolve-conflict", { task: task.review, conflicts: start.conflicts }, start.conflicts);
+    if (failures !== undefined)
+      return promptFor(deps, ctx, base, "fix-checks", { task: task.review, failures }, touched);
+    if (start.conflicts.length > 0)
+      return promptFor(
+        deps,
+        ctx,
+        base,
+        "resolve-conflict",
+        { task: task.review, conflicts: start.conflicts },
+        start.conflicts,
+      );
     return promptFor(deps, ctx, base, "address-review", { review: task.review, context }, touched);
   }
   const { analysis: plan, issue } = task;
   const touched = plan.relevantFiles.map((file) => file.path);
   if (failures === undefined) return promptFor(deps, ctx, base, "write-change", { issue, plan, context }, touched);
   const lastResort = attempt === base.maxAttempts && attempt > 2;
-  return promptFor(deps, ctx, base, lastResort ? "simplest-change" : "fix-checks", { task: { issue, plan }, failures }, touched);
+  return promptFor(
+    deps,
+    ctx,
+    base,
+    lastResort ? "simplest-change" : "fix-checks",
+    { task: { issue, plan }, failures },
+    touched,
+  );
 }

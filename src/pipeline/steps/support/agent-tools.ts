@@ -22,10 +22,20 @@ export function agentTools(deps: Deps, ctx: StepContext, job: Job): Tool[] {
       input,
       async run(value) {
         const { command, directory } = input.parse(value);
-        const asked: Command = { name: command, run: command, directory: directory ?? ".", timeoutSeconds: commandSeconds };
+        const asked: Command = {
+          name: command,
+          run: command,
+          directory: directory ?? ".",
+          timeoutSeconds: commandSeconds,
+        };
         const { result } = await runCommand(deps, ctx, job, asked);
-        const ended = result.kind === "ok" || result.kind === "failed" ? `exit code ${result.exitCode}` : `${result.kind}${result.reason === undefined ? "" : `: ${result.reason}`}`;
-        return [ended, shortened("stdout", result.stdout), shortened("stderr", result.stderr)].filter((part) => part !== "").join("\n");
+        const ended =
+          result.kind === "ok" || result.kind === "failed"
+            ? `exit code ${result.exitCode}`
+            : `${result.kind}${result.reason === undefined ? "" : `: ${result.reason}`}`;
+        return [ended, shortened("stdout", result.stdout), shortened("stderr", result.stderr)]
+          .filter((part) => part !== "")
+          .join("\n");
       },
     },
   ];

@@ -1,7 +1,7 @@
 import type { Budget, CallRecord, RecordCall } from "../../../agent/model.ts";
 import type { RepositoryConfig } from "../../../config/repository.ts";
-import { leftOf } from "../../../status/view.ts";
 import { dollars } from "../../../status/render.ts";
+import { leftOf } from "../../../status/view.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
 
@@ -19,7 +19,8 @@ export async function remainingBudget(
   const repositoryDayUsd = Math.min(limits.repositoryDay.usd, config?.limits.dayCostUsd ?? Infinity);
   const tokens = Math.min(limits.run.tokens, config?.limits.tokens ?? Infinity);
   const minutes = Math.min(limits.run.minutes, config?.limits.minutes ?? Infinity);
-  const usedTokens = spent.run.inputTokens + spent.run.outputTokens + spent.run.cacheReadTokens + spent.run.cacheWriteTokens;
+  const usedTokens =
+    spent.run.inputTokens + spent.run.outputTokens + spent.run.cacheReadTokens + spent.run.cacheWriteTokens;
   const usedMinutes = (await workedSeconds(deps, ctx)) / 60;
   const costs: [name: string, leftUsd: number, limitUsd: number][] = [
     ["this run", runUsd - spent.run.costUsd, runUsd],
@@ -30,9 +31,15 @@ export async function remainingBudget(
   for (const [name, leftUsd, limitUsd] of costs) {
     if (leftUsd <= 0) return { kind: "used-up", reason: `The budget of ${dollars(limitUsd)} for ${name} is used up.` };
   }
-  if (tokens <= usedTokens) return { kind: "used-up", reason: `The limit of ${tokens} tokens for this run is used up.` };
-  if (minutes <= usedMinutes) return { kind: "used-up", reason: `The limit of ${minutes} minutes for this run is used up.` };
-  if (limits.run.turns <= spent.run.calls) return { kind: "used-up", reason: `The limit of ${limits.run.turns} requests to the model for this run is used up.` };
+  if (tokens <= usedTokens)
+    return { kind: "used-up", reason: `The limit of ${tokens} tokens for this run is used up.` };
+  if (minutes <= usedMinutes)
+    return { kind: "used-up", reason: `The limit of ${minutes} minutes for this run is used up.` };
+  if (limits.run.turns <= spent.run.calls)
+    return {
+      kind: "used-up",
+      reason: `The limit of ${limits.run.turns} requests to the model for this run is used up.`,
+    };
   if (run === undefined) throw new Error(`There is no run ${ctx.runKey}`);
   const sliceEnd = Date.now() + Math.min(sliceMinutes, minutes - usedMinutes) * 60_000;
   return {
@@ -51,7 +58,12 @@ export async function remainingBudget(
 async function workedSeconds(deps: Deps, ctx: StepContext): Promise<number> {
   const steps = await deps.store.runs.steps(ctx.runKey);
   const now = Date.now();
-  return steps.reduce((sum, step) => sum + Math.max(0, (step.endedAt === undefined ? now : Date.parse(step.endedAt)) - Date.parse(step.startedAt)) / 1000, 0);
+  return steps.reduce(
+    (sum, step) =>
+      sum +
+      Math.max(0, (step.endedAt === undefined ? now : Date.parse(step.endedAt)) - Date.parse(step.startedAt)) / 1000,
+    0,
+  );
 }
 
 /** Records every call's tokens and dollars before its answer is used. */

@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Command, reportsVariable } from "../../../checks/commands.ts";
 import type { CheckReport } from "../../../checks/check-report.ts";
+import { type Command, reportsVariable } from "../../../checks/commands.ts";
 import { parseResults } from "../../../checks/parse-results.ts";
 import { readReports } from "../../../checks/read-reports.ts";
 import type { CommandResult } from "../../../sandbox/sandbox.ts";
@@ -28,7 +28,10 @@ export async function runCommand(
   await rm(reports, { recursive: true, force: true });
   await mkdir(reports, { recursive: true, mode: 0o777 });
   const at = { directory: job.tree, temporary: job.temporary, environment: { directory: job.home } };
-  const timeoutSeconds = Math.max(5, Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20));
+  const timeoutSeconds = Math.max(
+    5,
+    Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20),
+  );
   const startedAt = new Date();
   const result = await deps.sandbox.run(
     {
@@ -49,7 +52,19 @@ export async function runCommand(
     ctx.signal,
   );
   ctx.signal.throwIfAborted();
-  const texts = command.reports === undefined ? [] : await readReports(command.reports, { reportsDirectory: reports, commandDirectory: join(job.tree, command.directory), startedAt });
-  const report = parseResults({ stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode ?? null, reports: texts });
+  const texts =
+    command.reports === undefined
+      ? []
+      : await readReports(command.reports, {
+          reportsDirectory: reports,
+          commandDirectory: join(job.tree, command.directory),
+          startedAt,
+        });
+  const report = parseResults({
+    stdout: result.stdout,
+    stderr: result.stderr,
+    exitCode: result.exitCode ?? null,
+    reports: texts,
+  });
   return { result, report };
 }

@@ -7,7 +7,13 @@ import { botPerson, noReplyPerson } from "./people.ts";
 import { configOf, repositoryRef } from "./repository.ts";
 
 /** `type(scope): subject`, the why in the body, and trailers (B14). https://www.conventionalcommits.org/en/v1.0.0/ */
-export async function commitMessage(deps: Deps, ctx: StepContext, base: Base, plan: Plan, change: Change): Promise<string> {
+export async function commitMessage(
+  deps: Deps,
+  ctx: StepContext,
+  base: Base,
+  plan: Plan,
+  change: Change,
+): Promise<string> {
   const config = await configOf(deps, base);
   const bot = await botPerson(deps, ctx);
   const requester = noReplyPerson(ctx.intent.actor);
@@ -22,7 +28,10 @@ export async function commitMessage(deps: Deps, ctx: StepContext, base: Base, pl
 
 /** `feat(scope): subject`, at most 100 characters, one line. */
 export function conventionalTitle(plan: Plan): string {
-  const scope = plan.commitScope === undefined || plan.commitScope === "" ? "" : `(${plan.commitScope.replaceAll(/[^\w./-]/g, "").slice(0, 30)})`;
+  const scope =
+    plan.commitScope === undefined || plan.commitScope === ""
+      ? ""
+      : `(${plan.commitScope.replaceAll(/[^\w./-]/g, "").slice(0, 30)})`;
   const subject = neutralise(plan.title, { allowHosts: [], maxBytes: 300 })
     .replaceAll(/\s+/g, " ")
     .replace(/^[a-z]+(\([^)]*\))?!?:\s*/i, "")

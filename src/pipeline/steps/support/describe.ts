@@ -22,8 +22,12 @@ export function draftReasons(change: Change, verdict: Verdict, withoutTestsIsDra
     ...(change.stopped === undefined ? [] : [change.stopped]),
     ...(checks?.failure === undefined ? [] : [`The checks fail: ${checks.failure.summary}`]),
     ...(checks === undefined ? ["The checks were not run."] : []),
-    ...(checks !== undefined && checks.testsRan === 0 && withoutTestsIsDraft ? [`No tests were run. ${checks.withoutTests ?? ""}`.trim()] : []),
-    ...(verdict.decision === "draft" ? verdict.findings.filter((finding) => finding.severity === "draft").map((finding) => `${finding.message}`) : []),
+    ...(checks !== undefined && checks.testsRan === 0 && withoutTestsIsDraft
+      ? [`No tests were run. ${checks.withoutTests ?? ""}`.trim()]
+      : []),
+    ...(verdict.decision === "draft"
+      ? verdict.findings.filter((finding) => finding.severity === "draft").map((finding) => `${finding.message}`)
+      : []),
   ];
 }
 
@@ -31,14 +35,29 @@ export function draftReasons(change: Change, verdict: Verdict, withoutTestsIsDra
 export async function pullRequestBody(
   deps: Deps,
   ctx: StepContext,
-  facts: { base: Base; plan: Plan; change: Change; verdict: Verdict; published: Published; drafts: string[]; template: string | undefined },
+  facts: {
+    base: Base;
+    plan: Plan;
+    change: Change;
+    verdict: Verdict;
+    published: Published;
+    drafts: string[];
+    template: string | undefined;
+  },
 ): Promise<string> {
   const { base, change, verdict } = facts;
   const usage = await deps.store.usage.ofRun(ctx.runKey);
   const task = await readDocument(deps, facts.plan.taskBlob, Task);
   const clean = (text: string) => neutralise(text, { allowHosts: [], maxBytes: 6_000 });
   const sections = [
-    ...(facts.drafts.length === 0 ? [] : ["> [!WARNING]", "> **This is a draft, because:**", ...facts.drafts.slice(0, 12).map((reason) => `> - ${clean(reason).replaceAll("\n", " ")}`), ""]),
+    ...(facts.drafts.length === 0
+      ? []
+      : [
+          "> [!WARNING]",
+          "> **This is a draft, because:**",
+          ...facts.drafts.slice(0, 12).map((reason) => `> - ${clean(reason).replaceAll("\n", " ")}`),
+          "",
+        ]),
     "## What and why",
     "",
     ...(task.kind === "implement" ? [clean(task.analysis.summary), ""] : []),
@@ -49,7 +68,9 @@ export async function pullRequestBody(
     ...verification(change),
     "",
     ...notes(verdict),
-    ...(base.opaque.length === 0 ? [] : [`Not checked out, so not looked at: ${base.opaque.map((path) => `\`${path}\``).join(", ")}.`, ""]),
+    ...(base.opaque.length === 0
+      ? []
+      : [`Not checked out, so not looked at: ${base.opaque.map((path) => `\`${path}\``).join(", ")}.`, ""]),
     "## Risk",
     "",
     `**${facts.plan.risk}**${task.kind === "implement" ? `: ${clean(task.analysis.riskReason)}` : ""}`,
@@ -68,23 +89,40 @@ const ciWaits =
 
 function verification({ checks }: Change): string[] {
   if (checks === undefined) return ["The checks were not run."];
-  const lines = checks.commands.map((command) => `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${duration(command.durationSeconds)} |`);
+  const lines = checks.commands.map(
+    (command) =>
+      `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${duration(command.durationSeconds)} |`,
+  );
   return [
     ...(lines.length === 0 ? [] : ["| | command | result | time |", "|---|---|---|---|", ...lines, ""]),
-    checks.testsRan === 0 ? `**No tests were run.** ${checks.withoutTests ?? ""}`.trim() : `${checks.testsRan} ${checks.testsRan === 1 ? "test" : "tests"} ran ${checks.sandbox === "none" ? "without a sandbox" : `in a sandbox (${checks.sandbox})`}.`,
+    checks.testsRan === 0
+      ? `**No tests were run.** ${checks.withoutTests ?? ""}`.trim()
+      : `${checks.testsRan} ${checks.testsRan === 1 ? "test" : "tests"} ran ${checks.sandbox === "none" ? "without a sandbox" : `in a sandbox (${checks.sandbox})`}.`,
   ];
 }
 
 function resultOf(command: CommandSummary): string {
   const icon = command.result === "passed" ? "✅" : "❌";
   const { tests } = command;
-  const counts = tests === undefined ? "" : `: ${tests.passed} passed${tests.failed > 0 ? `, ${tests.failed} failed` : ""}${tests.skipped > 0 ? `, ${tests.skipped} skipped` : ""}`;
+  const counts =
+    tests === undefined
+      ? ""
+      : `: ${tests.passed} passed${tests.failed > 0 ? `, ${tests.failed} failed` : ""}${tests.skipped > 0 ? `, ${tests.skipped} skipped` : ""}`;
   return `${icon} ${command.result}${counts}`;
 }
 
 function notes(verdict: Verdict): string[] {
   if (verdict.findings.length === 0) return [];
-  return ["**The guard noted:**", ...verdict.findings.slice(0, 20).map((finding) => `- ${finding.rule}${finding.path === undefined ? "" : ` (\`${finding.path.replaceAll("`", "'")}\`)`}: ${finding.message}`), ""];
+  return [
+    "**The guard noted:**",
+    ...verdict.findings
+      .slice(0, 20)
+      .map(
+        (finding) =>
+          `- ${finding.rule}${finding.path === undefined ? "" : ` (\`${finding.path.replaceAll("`", "'")}\`)`}: ${finding.message}`,
+      ),
+    "",
+  ];
 }
 
 /** The repository's own template comes first with its headings; ours is put where it asks for a description, else before it. */

@@ -1,6 +1,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type ConfiguredCommands, type DetectedCommands, detectCommands, withConfiguredCommands } from "../../../checks/detect-commands.ts";
+import {
+  type ConfiguredCommands,
+  type DetectedCommands,
+  detectCommands,
+  withConfiguredCommands,
+} from "../../../checks/detect-commands.ts";
 import { environmentKey, lockfilesOf } from "../../../checks/environment-key.ts";
 import { registryHosts } from "../../../checks/registry-hosts.ts";
 import type { RepositoryConfig } from "../../../config/repository.ts";
@@ -20,7 +25,9 @@ export async function commandsOf(deps: Deps, base: Base, job: Job, sha: string):
 
 function configured({ checks }: RepositoryConfig): ConfiguredCommands {
   const kinds = ["setup", "format", "lint", "build", "test"] as const;
-  const given = kinds.filter((kind) => checks[kind] !== "auto").map((kind) => [kind, checks[kind] === "none" ? [] : checks[kind]]);
+  const given = kinds
+    .filter((kind) => checks[kind] !== "auto")
+    .map((kind) => [kind, checks[kind] === "none" ? [] : checks[kind]]);
   return Object.fromEntries(given) as ConfiguredCommands;
 }
 
@@ -28,18 +35,35 @@ function configured({ checks }: RepositoryConfig): ConfiguredCommands {
  * Makes what setup installs be there for the tree at `sha`; does nothing when it is (architecture.md rule 14). The
  * manifests of the pinned base are installed with lifecycle scripts; changed ones without (security.md M1a).
  */
-export async function ensureEnvironment(deps: Deps, ctx: StepContext, base: Base, job: Job, commands: DetectedCommands, sha: string): Promise<Environment> {
+export async function ensureEnvironment(
+  deps: Deps,
+  ctx: StepContext,
+  base: Base,
+  job: Job,
+  commands: DetectedCommands,
+  sha: string,
+): Promise<Environment> {
   if (commands.setup.length === 0) return { kind: "none" };
   const own = await manifestsOf(job, sha);
   const trusted = sha === base.baseSha || JSON.stringify(own) === JSON.stringify(await manifestsOf(job, base.baseSha));
   const setup = commands.setup.map((command) => ({ ...command, run: trusted ? command.run : command.withoutScripts }));
   const impossible = setup.find((command) => command.run === undefined);
   if (impossible !== undefined) {
-    return { kind: "failed", message: `The change alters a manifest, and \`${impossible.name}\` cannot install it without running its scripts.` };
+    return {
+      kind: "failed",
+      message: `The change alters a manifest, and \`${impossible.name}\` cannot install it without running its scripts.`,
+    };
   }
   const runnable = setup.map((command) => ({ ...command, run: command.run ?? "" }));
   const { installationId, repositoryId } = ctx.intent.work;
-  const key = environmentKey({ installationId, repositoryId, trust: "own", setup: runnable, lockfiles: own, toolchain: deps.sandbox.describe() });
+  const key = environmentKey({
+    installationId,
+    repositoryId,
+    trust: "own",
+    setup: runnable,
+    lockfiles: own,
+    toolchain: deps.sandbox.describe(),
+  });
   const marker = join(job.home, ".millwright-environment");
   if ((await readFile(marker, "utf8").catch(() => "")) === key) return { kind: "ready", key };
 
@@ -51,7 +75,10 @@ export async function ensureEnvironment(deps: Deps, ctx: StepContext, base: Base
       const { result } = await runCommand(deps, ctx, job, command, { hosts });
       if (result.kind !== "ok") {
         const output = `${result.stdout}\n${result.stderr}`.trim().slice(-1_500);
-        return { kind: "failed", message: `\`${command.run}\` ${result.kind === "refused" ? `was refused: ${result.reason ?? ""}` : `ended ${result.kind}`}\n${output}` };
+        return {
+          kind: "failed",
+          message: `\`${command.run}\` ${result.kind === "refused" ? `was refused: ${result.reason ?? ""}` : `ended ${result.kind}`}\n${output}`,
+        };
       }
     }
     await deps.workspaces.environments.save(key, job, paths, repositoryId);

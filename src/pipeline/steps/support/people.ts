@@ -1,7 +1,7 @@
-import type { Actor } from "../../intent.ts";
-import type { Deps } from "../../deps.ts";
-import type { StepContext } from "../../step.ts";
 import type { Person } from "../../../workspace/workspace.ts";
+import type { Deps } from "../../deps.ts";
+import type { Actor } from "../../intent.ts";
+import type { StepContext } from "../../step.ts";
 
 /** The commit author that GitHub shows as our App. https://docs.github.com/en/apps/creating-github-apps/about-creating-github-apps */
 export async function botPerson(deps: Deps, ctx: StepContext): Promise<Person> {

@@ -25,7 +25,10 @@ export function planText(analysis: Analysis): string {
 }
 
 /** What a person's edit of the plan comment means. `posted` is the plan as it was posted. */
-export function readPlanEdit(comment: string, posted: string): { kind: "approve" } | { kind: "edit"; plan: string } | { kind: "nothing" } {
+export function readPlanEdit(
+  comment: string,
+  posted: string,
+): { kind: "approve" } | { kind: "edit"; plan: string } | { kind: "nothing" } {
   const text = comment.replaceAll("\r\n", "\n");
   const ticked = /^- \[[xX]\] Approve this plan\s*$/m.test(text);
   const start = text.indexOf("\n", text.indexOf("### "));
