@@ -1,3 +1,4 @@
+import type { ProbotOctokit } from "probot";
 import { z } from "zod";
 import { putCiCheck } from "../../github/ci-check.ts";
 import { putPullRequest, requestReview } from "../../github/pull-request.ts";
@@ -8,7 +9,7 @@ import { Base, Change, Plan, Published, Verdict } from "./shapes.ts";
 import { conventionalTitle } from "./support/commit-message.ts";
 import { draftReasons, pullRequestBody } from "./support/describe.ts";
 import { rememberPullRequest } from "./support/remember.ts";
-import { configOf, repositoryRef } from "./support/repository.ts";
+import { configOf, repositoryRef, subjectNumber } from "./support/repository.ts";
 import { whyStale } from "./support/truth.ts";
 
 const templates = [
@@ -30,15 +31,6 @@ export const openPullRequest = defineStep({
     const config = await configOf(deps, base);
     const drafts = draftReasons(change, verdict, config.checks.withoutTests === "draft");
     const template = await pullRequestTemplate(deps, ctx, base);
-    const body = await pullRequestBody(deps, ctx, {
-      base,
-      plan: analysis,
-      change,
-      verdict,
-      published,
-      drafts,
-      template,
-    });
     const { owner, repo } = ctx.intent.work;
     const octokit = await ctx.github({
       pull_requests: "write",
@@ -46,12 +38,15 @@ export const openPullRequest = defineStep({
       contents: "read",
       ...(published.ciWaits && { checks: "write" as const }),
     });
+    const shown = ctx.intent.pipeline === "iterate-pr" ? await currentText(octokit, ctx) : undefined;
+    const facts = { base, plan: analysis, change, verdict, published, drafts, template, shown: shown?.body };
+    const body = await pullRequestBody(deps, ctx, facts);
     const wanted = {
       owner,
       repo,
       branch: base.branch,
       baseRef: base.baseRef,
-      title: conventionalTitle(analysis),
+      title: shown?.title ?? conventionalTitle(analysis),
       body,
       draft: drafts.length > 0,
     };
@@ -84,6 +79,13 @@ export const openPullRequest = defineStep({
     };
   },
 });
+
+/** What the pull request says now: an iteration keeps its title and what it is for, as people may have edited them. */
+async function currentText(octokit: ProbotOctokit, ctx: StepContext): Promise<{ title: string; body: string }> {
+  const { owner, repo } = ctx.intent.work;
+  const { data } = await octokit.rest.pulls.get({ owner, repo, pull_number: subjectNumber(ctx.intent) });
+  return { title: data.title, body: data.body ?? "" };
+}
 
 async function pullRequestTemplate(deps: Deps, ctx: StepContext, base: Base): Promise<string | undefined> {
   for (const path of templates) {

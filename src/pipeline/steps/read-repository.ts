@@ -28,20 +28,21 @@ export const readRepository = defineStep({
     const defaultSha = await pin(deps, ctx, defaultRef);
     if (defaultSha === undefined) return ended(emptyRepository);
     const own = await deps.workspaces.readFile(repositoryRef(ctx.intent), defaultSha, repositoryConfigPath);
+    const place = own === undefined ? `${work.owner}/.github:${repositoryConfigPath}` : repositoryConfigPath;
     const parsed = parseRepositoryConfig(own ?? (await organisationConfig(ctx)));
-    if (parsed.kind === "invalid") return ended(invalidConfig(parsed.problems));
+    if (parsed.kind === "invalid") return ended(invalidConfig(place, parsed.problems));
     const config = parsed.config;
     if (!config.enabled)
       return ended({
         kind: "refused",
-        reason: `Millwright is paused here: \`enabled: false\` in \`${repositoryConfigPath}\`.`,
+        reason: `Millwright is paused here: \`enabled: false\` in \`${place}\`.`,
       });
 
     const baseRef = config.base ?? defaultRef;
     const baseSha = baseRef === defaultRef ? defaultSha : await pin(deps, ctx, baseRef);
     if (baseSha === undefined) {
       return ended(
-        invalidConfig([{ path: "base", rule: "must name an existing branch", value: JSON.stringify(baseRef) }]),
+        invalidConfig(place, [{ path: "base", rule: "must name an existing branch", value: JSON.stringify(baseRef) }]),
       );
     }
     const facts = await deps.workspaces.facts(repositoryRef(ctx.intent), baseSha);
@@ -117,11 +118,11 @@ async function organisationConfig(ctx: StepContext): Promise<string | undefined>
   }
 }
 
-function invalidConfig(problems: ConfigProblem[]): Outcome {
+function invalidConfig(place: string, problems: ConfigProblem[]): Outcome {
   const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
   return {
     kind: "refused",
-    reason: `\`${repositoryConfigPath}\` is not valid, so nothing was started.`,
+    reason: `\`${place}\` is not valid, so nothing was started.`,
     detail: [
       "| path | rule | value |",
       "|---|---|---|",

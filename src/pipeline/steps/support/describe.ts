@@ -43,6 +43,8 @@ export async function pullRequestBody(
     published: Published;
     drafts: string[];
     template: string | undefined;
+    /** The pull request's body now, when it is continued. */
+    shown: string | undefined;
   },
 ): Promise<string> {
   const { base, change, verdict } = facts;
@@ -60,8 +62,8 @@ export async function pullRequestBody(
         ]),
     "## What and why",
     "",
-    ...(task.kind === "implement" ? [clean(task.analysis.summary), ""] : []),
-    clean(await agentSummary(deps, change)) || "_The model gave no summary._",
+    ...(task.kind === "implement" ? [clean(task.analysis.summary), ""] : keptPurpose(facts.shown, ctx.runKey)),
+    `${task.kind === "implement" ? "" : askedBy(ctx)}${clean(await agentSummary(deps, change)) || "_The model gave no summary._"}`,
     "",
     "## How it was verified",
     "",
@@ -81,6 +83,22 @@ export async function pullRequestBody(
     `<sub>Made by Millwright in run \`${ctx.runKey}\` for ${ctx.intent.actor.login} from \`${base.baseSha.slice(0, 12)}\` · ${usage.calls} requests to the model, ${dollars(usage.costUsd)} · comment \`/code …\` or submit a review to have it changed</sub>`,
   ];
   return facts.template === undefined ? sections.join("\n") : `${fillTemplate(facts.template, sections.join("\n"))}`;
+}
+
+/** What stands under "What and why" now, without what an earlier try of this run wrote there. */
+function keptPurpose(shown: string | undefined, runKey: string): string[] {
+  const section = /^#{2,3} What and why\n([\s\S]*?)\n#{2,3} How it was verified$/m;
+  const text = section.exec((shown ?? "").replaceAll("\r\n", "\n"))?.[1] ?? "";
+  const kept = (text.split(changeMarker(runKey))[0] ?? "").trim();
+  return kept === "" ? [] : [kept, ""];
+}
+
+function askedBy(ctx: StepContext): string {
+  return `${changeMarker(ctx.runKey)}\n**Then, asked by ${ctx.intent.actor.login}:** `;
+}
+
+function changeMarker(runKey: string): string {
+  return `<!-- millwright:changed ${runKey} -->`;
 }
 
 /** security.md M13, for whoever looks at a pull request without checks. */
