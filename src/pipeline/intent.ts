@@ -63,7 +63,6 @@ export const Intent = z.object({
   /** Our own plan comment that a person edited or ticked. */
   /** A short form such as `/stop`: silently left to others where no run of ours is concerned (B1). */
   short: z.boolean().optional(),
-  planCommentId: z.number().int().optional(),
   text: z.object({ title: z.string(), body: z.string() }).optional(),
   /** Who opened the issue. */
   author: Actor.optional(),

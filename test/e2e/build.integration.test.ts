@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { afterEach, describe, expect, test } from "vitest";
-import type { RawMessage, RawReply } from "../support/scripted-model.ts";
 import { analysis, finish, type Scenario, startScenario, useTools } from "../support/scenario.ts";
+import type { RawMessage, RawReply } from "../support/scripted-model.ts";
 
 let scenario: Scenario | undefined;
 
@@ -15,8 +15,10 @@ async function start(options: Parameters<typeof startScenario>[0] = {}): Promise
   return scenario;
 }
 
-const labelsOf = ({ repository }: Scenario, number: number) => repository.issue(number).labels.map((label) => label.name);
-const statusOf = ({ repository }: Scenario, number: number) => repository.issue(number).comments.filter((comment) => comment.body.includes("millwright:status"));
+const labelsOf = ({ repository }: Scenario, number: number) =>
+  repository.issue(number).labels.map((label) => label.name);
+const statusOf = ({ repository }: Scenario, number: number) =>
+  repository.issue(number).comments.filter((comment) => comment.body.includes("millwright:status"));
 const has = (command: string) => {
   try {
     execFileSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" });
@@ -32,8 +34,23 @@ const simpleWork = ({ stage, turn }: { stage: string; turn: number }): RawReply 
   if (stage === "analyse-issue" || stage === "revise-plan") return analysis();
   if (turn === 0) {
     return useTools(
-      ["edit", { file_path: "src/slugify.js", old_string: ".toLowerCase()", new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")' }],
-      ["edit", { file_path: "test/slugify.test.js", old_string: 'test("slugify drops', new_string: 'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops' }],
+      [
+        "edit",
+        {
+          file_path: "src/slugify.js",
+          old_string: ".toLowerCase()",
+          new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")',
+        },
+      ],
+      [
+        "edit",
+        {
+          file_path: "test/slugify.test.js",
+          old_string: 'test("slugify drops',
+          new_string:
+            'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
+        },
+      ],
     );
   }
   return finish("`ß` becomes `ss`.");
@@ -54,20 +71,27 @@ describe("Build: a labelled issue", () => {
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain('replaceAll("ß", "ss")');
     expect(pull.requestedReviewers.map((user) => user.login)).toEqual(["maintainer"]);
     const message = await s.repository.git("log", "-1", "--format=%an%n%B", pull.headRef);
-    expect(message).toMatch(/^millwright\[bot\]\nfix\(slugify\): .*\n[\s\S]*Refs #1[\s\S]*Co-authored-by: maintainer </);
+    expect(message).toMatch(
+      /^millwright\[bot\]\nfix\(slugify\): .*\n[\s\S]*Refs #1[\s\S]*Co-authored-by: maintainer </,
+    );
     expect(await s.repository.git("rev-list", "--count", `main..${pull.headRef}`)).toContain("1");
     expect(labelsOf(s, issue)).toEqual(["agent:done"]);
     expect(statusOf(s, issue)).toHaveLength(1);
-    expect(statusOf(s, issue)[0]?.body).toMatch(/Pull request is ready for review[\s\S]*Run the checks \(2×\)[\s\S]*Left: \$/);
+    expect(statusOf(s, issue)[0]?.body).toMatch(
+      /Pull request is ready for review[\s\S]*Run the checks \(2×\)[\s\S]*Left: \$/,
+    );
   });
 
-  test.skipIf(skipped("python3"))("becomes one in a Python repository after two failed attempts (needs python3)", async () => {
-    const s = await start({ sample: "shapes-py" });
-    const run = await s.ended(s.labelIssue(), { seconds: 110 });
-    expect(run.outcome).toMatchObject({ kind: "ready" });
-    const steps = await s.app.worker.store.runs.steps(run.runKey);
-    expect(steps.filter((step) => step.name === "run-checks")).toHaveLength(3);
-  });
+  test.skipIf(skipped("python3"))(
+    "becomes one in a Python repository after two failed attempts (needs python3)",
+    async () => {
+      const s = await start({ sample: "shapes-py" });
+      const run = await s.ended(s.labelIssue(), { seconds: 110 });
+      expect(run.outcome).toMatchObject({ kind: "ready" });
+      const steps = await s.app.worker.store.runs.steps(run.runKey);
+      expect(steps.filter((step) => step.name === "run-checks")).toHaveLength(3);
+    },
+  );
 
   test.skipIf(skipped("go"))("becomes one in a Go repository at once (needs go)", async () => {
     const s = await start({ sample: "ledger-go" });
@@ -82,7 +106,13 @@ describe("Build: a labelled issue", () => {
         if (stage === "analyse-issue") return analysis();
         if (turn > 0) return finish("I tried.");
         edit += 1;
-        return useTools(["write", { file_path: "test/wrong.test.js", content: `import assert from "node:assert/strict";\nimport { test } from "node:test";\ntest("wrong ${"abc"[edit - 1]}", () => assert.equal("${"abc"[edit - 1]}", "z"));\n` }]);
+        return useTools([
+          "write",
+          {
+            file_path: "test/wrong.test.js",
+            content: `import assert from "node:assert/strict";\nimport { test } from "node:test";\ntest("wrong ${"abc"[edit - 1]}", () => assert.equal("${"abc"[edit - 1]}", "z"));\n`,
+          },
+        ]);
       },
     });
     const issue = s.labelIssue();
@@ -104,9 +134,14 @@ describe("Build: a labelled issue", () => {
         return asked === 1 ? analysis({ doable: "needs-answers", openQuestions: ["Which letters?"] }) : analysis();
       },
     });
-    const number = s.github.as("stranger").openIssue(s.name, { title: "slugify and letters", body: "Please handle letters." }).number;
+    const number = s.github
+      .as("stranger")
+      .openIssue(s.name, { title: "slugify and letters", body: "Please handle letters." }).number;
     s.github.as("maintainer").label(s.name, number, "agent:builder");
-    expect((await s.ended(number)).outcome).toMatchObject({ kind: "question", detail: expect.stringContaining("Which letters?") });
+    expect((await s.ended(number)).outcome).toMatchObject({
+      kind: "question",
+      detail: expect.stringContaining("Which letters?"),
+    });
     expect(labelsOf(s, number)).toEqual(["agent:needs-info"]);
     s.github.as("stranger").comment(s.name, number, "Only ß.");
     expect((await s.ended(number, { runs: 2 })).outcome).toMatchObject({ kind: "ready" });
@@ -124,7 +159,9 @@ describe("Build: a labelled issue", () => {
     const s = await start({ model: simpleWork });
     const issue = s.labelIssue();
     await s.github.settled();
-    const labelled = s.github.deliveries.find((delivery) => delivery.event === "issues" && delivery.action === "labeled")!;
+    const labelled = s.github.deliveries.find(
+      (delivery) => delivery.event === "issues" && delivery.action === "labeled",
+    )!;
     await Promise.all(Array.from({ length: 5 }, () => s.github.redeliver(labelled.id)));
     await s.ended(issue);
     await s.github.redeliver(labelled.id);
@@ -134,31 +171,36 @@ describe("Build: a labelled issue", () => {
     expect(statusOf(s, issue)).toHaveLength(1);
   });
 
-  test.each(["/stop", "unlabel", "close"])("is cancelled within 5 s by %s in mid-run, and nothing but the final status is written after that", async (how) => {
-    let asked = false;
-    const s = await start({
-      model: async (request) => {
-        if (request.stage === "analyse-issue") return analysis();
-        asked = true;
-        return "silence";
-      },
-    });
-    const issue = s.labelIssue();
-    await s.until("the model to be asked", () => asked);
-    const cancelledAt = Date.now();
-    const written = s.github.requests.length;
-    if (how === "/stop") s.github.as("maintainer").comment(s.name, issue, "/stop");
-    else if (how === "close") s.github.as("maintainer").closeIssue(s.name, issue);
-    else s.github.as("maintainer").unlabel(s.name, issue, "agent:builder");
-    const run = await s.ended(issue);
-    expect(run.outcome).toMatchObject({ kind: "cancelled" });
-    expect(Date.now() - cancelledAt).toBeLessThan(5_000);
-    expect(s.repository.pulls).toEqual([]);
-    expect(Object.keys(await s.repository.branches())).toEqual(["main"]);
-    expect(statusOf(s, issue)[0]?.body).toContain("Stopped");
-    const writes = s.github.requests.slice(written).filter(({ method, path }) => method !== "GET" && !path.includes("access_tokens"));
-    expect(writes.filter(({ path }) => /\/pulls|\/git\//.test(path))).toEqual([]);
-  });
+  test.each(["/stop", "unlabel", "close"])(
+    "is cancelled within 5 s by %s in mid-run, and nothing but the final status is written after that",
+    async (how) => {
+      let asked = false;
+      const s = await start({
+        model: async (request) => {
+          if (request.stage === "analyse-issue") return analysis();
+          asked = true;
+          return "silence";
+        },
+      });
+      const issue = s.labelIssue();
+      await s.until("the model to be asked", () => asked);
+      const cancelledAt = Date.now();
+      const written = s.github.requests.length;
+      if (how === "/stop") s.github.as("maintainer").comment(s.name, issue, "/stop");
+      else if (how === "close") s.github.as("maintainer").closeIssue(s.name, issue);
+      else s.github.as("maintainer").unlabel(s.name, issue, "agent:builder");
+      const run = await s.ended(issue);
+      expect(run.outcome).toMatchObject({ kind: "cancelled" });
+      expect(Date.now() - cancelledAt).toBeLessThan(5_000);
+      expect(s.repository.pulls).toEqual([]);
+      expect(Object.keys(await s.repository.branches())).toEqual(["main"]);
+      expect(statusOf(s, issue)[0]?.body).toContain("Stopped");
+      const writes = s.github.requests
+        .slice(written)
+        .filter(({ method, path }) => method !== "GET" && !path.includes("access_tokens"));
+      expect(writes.filter(({ path }) => /\/pulls|\/git\//.test(path))).toEqual([]);
+    },
+  );
 
   test("goes on where it was after the App was stopped and started again", async () => {
     let release: () => void = () => undefined;
@@ -203,7 +245,9 @@ describe("Build: a labelled issue", () => {
     const s = await start({ model: simpleWork, environment: { MILLWRIGHT_ACCOUNTS: "somebody-else" } });
     const issue = s.labelIssue();
     expect((await s.ended(issue)).outcome).toMatchObject({ kind: "refused" });
-    expect(s.repository.issue(issue).comments.map((one) => one.body.split("\n")[0])).toEqual(["This installation of millwright does not serve acme."]);
+    expect(s.repository.issue(issue).comments.map((one) => one.body.split("\n")[0])).toEqual([
+      "This installation of millwright does not serve acme.",
+    ]);
     expect(s.modelRequests()).toBe(0);
   });
 
@@ -217,9 +261,12 @@ describe("Build: a labelled issue", () => {
       },
     });
     const issue = s.labelIssue();
-    const planComments = () => s.repository.issue(issue).comments.filter((comment) => comment.body.includes("millwright:plan"));
+    const planComments = () =>
+      s.repository.issue(issue).comments.filter((comment) => comment.body.includes("millwright:plan"));
     const waits = async (count: number) => {
-      const [run] = await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue);
+      const run = (await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue)).find(
+        (one) => one.pipeline === "issue-to-pr",
+      );
       return run?.state === "waiting-decision" && planComments().length === count && planComments()[count - 1];
     };
     const first = await s.until("the plan", () => waits(1));
@@ -235,8 +282,13 @@ describe("Build: a labelled issue", () => {
     const s = await start({ config: "plan: ask\n", model: simpleWork });
     const issue = s.labelIssue();
     const plan = await s.until("the plan", async () => {
-      const [run] = await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue);
-      return run?.state === "waiting-decision" && s.repository.issue(issue).comments.find((comment) => comment.body.includes("millwright:plan"));
+      const run = (await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue)).find(
+        (one) => one.pipeline === "issue-to-pr",
+      );
+      return (
+        run?.state === "waiting-decision" &&
+        s.repository.issue(issue).comments.find((comment) => comment.body.includes("millwright:plan"))
+      );
     });
     s.github.as("stranger").react(plan, "+1");
     await s.app.worker.housekeeping.lookForReactions();
@@ -251,7 +303,10 @@ describe("Build: a labelled issue", () => {
       model: (request) => {
         if (request.stage !== "address-review") return simpleWork(request);
         if (request.turn > 0) return finish("Renamed as asked.");
-        return useTools(["edit", { file_path: "src/slugify.js", old_string: "/** Turns a title", new_string: "/** Makes a title" }]);
+        return useTools([
+          "edit",
+          { file_path: "src/slugify.js", old_string: "/** Turns a title", new_string: "/** Makes a title" },
+        ]);
       },
     });
     const issue = s.labelIssue();
@@ -270,7 +325,9 @@ describe("Build: a labelled issue", () => {
     expect(await s.repository.git("rev-parse", `${pull.headRef}~1`)).toContain(before);
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain("Makes a title");
     expect(s.repository.pulls).toHaveLength(1);
-    expect(s.repository.reviewComments.map((comment) => comment.body)).toContainEqual(expect.stringMatching(/^Addressed in [0-9a-f]{12}/));
+    expect(s.repository.reviewComments.map((comment) => comment.body)).toContainEqual(
+      expect.stringMatching(/^Addressed in [0-9a-f]{12}/),
+    );
   });
 
   test("is blocked when the change has a secret in it, before anything was pushed", async () => {
@@ -278,7 +335,10 @@ describe("Build: a labelled issue", () => {
       model: (request) => {
         if (request.stage === "analyse-issue") return analysis();
         if (request.turn > 0) return finish("Done.");
-        return useTools(["write", { file_path: "src/key.js", content: `export const key = "ghp_${"a1B2c3D4e5F6".repeat(3)}";\n` }]);
+        return useTools([
+          "write",
+          { file_path: "src/key.js", content: `export const key = "ghp_${"a1B2c3D4e5F6".repeat(3)}";\n` },
+        ]);
       },
     });
     const issue = s.labelIssue();
@@ -292,10 +352,18 @@ describe("Build: a labelled issue", () => {
   });
 
   test("is not started when the day's budget is used up", async () => {
-    const dear = { message: { ...(analysis() as { message: RawMessage }).message, usage: { input_tokens: 1_000_000 } } };
-    const s = await start({ model: (request) => (request.stage === "analyse-issue" ? dear : simpleWork(request)), environment: { MILLWRIGHT_REPOSITORY_DAY_USD: "1" } });
+    const dear = {
+      message: { ...(analysis() as { message: RawMessage }).message, usage: { input_tokens: 1_000_000 } },
+    };
+    const s = await start({
+      model: (request) => (request.stage === "analyse-issue" ? dear : simpleWork(request)),
+      environment: { MILLWRIGHT_REPOSITORY_DAY_USD: "1" },
+    });
     const first = s.labelIssue();
-    expect((await s.ended(first)).outcome).toMatchObject({ kind: "failed", reason: expect.stringContaining("for this repository today is used up") });
+    expect((await s.ended(first)).outcome).toMatchObject({
+      kind: "failed",
+      reason: expect.stringContaining("for this repository today is used up"),
+    });
     const asked = s.modelRequests();
     const second = s.labelIssue({ title: "Another thing to do", body: "More." });
     const run = await s.ended(second);

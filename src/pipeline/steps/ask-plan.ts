@@ -28,20 +28,22 @@ export const askPlan = defineStep({
       "",
       `<sub>Tick the box, react with 👍 to this comment or write \`/millwright approve\`. Edit this comment to change the plan, or write \`/millwright reject\`. Only people with write access count. Without an answer the run ends in ${Math.round(base.planTimeoutMinutes / 60)} h.</sub>`,
     ].join("\n");
-    const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
-    const comment = await ctx.effect("ask-plan", () =>
-      putComment(octokit, deps.operator.app.id, place(ctx.intent), planMarkerOf(ctx.runKey, revision), body),
-    );
-    await deps.store.notes.set(ctx.runKey, "plan-comment", String(comment.id));
+    // Known before the comment is there: a person may tick it at once.
     await deps.store.notes.set(
       ctx.runKey,
-      "plan-text",
+      `plan-text:${revision}`,
       await deps.store.blobs.put(plan, {
         repositoryId: ctx.intent.work.repositoryId,
         runKey: ctx.runKey,
         kind: "text",
       }),
     );
+    await deps.store.notes.set(ctx.runKey, "plan-revision", String(revision));
+    const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
+    const comment = await ctx.effect("ask-plan", () =>
+      putComment(octokit, deps.operator.app.id, place(ctx.intent), planMarkerOf(ctx.runKey, revision), body),
+    );
+    await deps.store.notes.set(ctx.runKey, "plan-comment", String(comment.id));
     await deps.store.notes.set(ctx.runKey, `plan-comment:${revision}`, String(comment.id));
     return { commentId: comment.id };
   },

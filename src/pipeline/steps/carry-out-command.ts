@@ -4,7 +4,7 @@ import { putCiCheck } from "../../github/ci-check.ts";
 import { statusOf } from "../../github/client.ts";
 import { putComment } from "../../github/comments.ts";
 import { reactToTrigger } from "../../github/reactions.ts";
-import { replyMarker } from "../../policy/markers.ts";
+import { planMarkerOf, replyMarker } from "../../policy/markers.ts";
 import { dollars, duration } from "../../status/render.ts";
 import type { PullRequestRow, RunRow } from "../../store/store.ts";
 import type { Deps } from "../deps.ts";
@@ -193,15 +193,27 @@ async function isApproval(
   return data.parents[0]?.sha === parentSha && data.message.trim() === message;
 }
 
+/** The run whose plan is asked for; a person may be quicker than its step, so that it does not wait yet. */
+async function runThatAsks(deps: Deps, ctx: StepContext): Promise<RunRow | undefined> {
+  for (const run of await activeRuns(deps, ctx)) {
+    if (run.state === "waiting-decision") return run;
+    if ((await deps.store.runs.steps(run.runKey)).at(-1)?.name === "ask-plan") return run;
+  }
+  return undefined;
+}
+
 async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  const waiting = (await activeRuns(deps, ctx)).find((run) => run.state === "waiting-decision");
+  const waiting = await runThatAsks(deps, ctx);
   if (waiting === undefined) return answered("No plan waits for a decision.");
-  const commentId = await deps.store.notes.get(waiting.runKey, "plan-comment");
-  if (Number(commentId) !== ctx.intent.planCommentId) return answered("Another plan waits for a decision.");
-  const posted = await deps.store.notes.get(waiting.runKey, "plan-text");
-  const postedText = posted === undefined ? undefined : await deps.store.blobs.text(posted);
-  if (ctx.intent.textBlob === undefined || postedText === undefined) return answered("The plan is not known any more.");
+  if (ctx.intent.textBlob === undefined) return answered("The plan is not known any more.");
   const { body } = await readDocument(deps, ctx.intent.textBlob, Intent.shape.text.unwrap());
+  // The handler made sure that our App wrote the comment; its mark says which plan it is.
+  const revision = await deps.store.notes.get(waiting.runKey, "plan-revision");
+  if (revision === undefined || !body.includes(planMarkerOf(waiting.runKey, Number(revision))))
+    return answered("Another plan waits for a decision.");
+  const posted = await deps.store.notes.get(waiting.runKey, `plan-text:${revision}`);
+  const postedText = posted === undefined ? undefined : await deps.store.blobs.text(posted);
+  if (postedText === undefined) return answered("The plan is not known any more.");
   const edit = readPlanEdit(body, postedText);
   const actor = ctx.intent.actor.login;
   switch (edit.kind) {
