@@ -39,13 +39,20 @@ beforeEach(async () => {
 
 afterEach(() => new Promise((resolve) => server.close(resolve)));
 
-const sign = (body: string, secret = "the current secret") => `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`;
+const sign = (body: string, secret = "the current secret") =>
+  `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`;
 
 function deliver(body: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(url, {
     method: "POST",
     body,
-    headers: { "x-github-event": "ping", "x-github-delivery": "d-1", "x-hub-signature-256": sign(body), connection: "close", ...headers },
+    headers: {
+      "x-github-event": "ping",
+      "x-github-delivery": "d-1",
+      "x-hub-signature-256": sign(body),
+      connection: "close",
+      ...headers,
+    },
   });
 }
 
@@ -64,17 +71,26 @@ describe("createIntake", () => {
     ["without a signature", { "x-hub-signature-256": "" }],
     ["with another secret", { "x-hub-signature-256": sign("{}", "development") }],
     ["with a signature of another body", { "x-hub-signature-256": sign("{ }") }],
-    ["with a sha1 signature alone", { "x-hub-signature-256": "", "x-hub-signature": `sha1=${createHmac("sha1", "the current secret").update("{}").digest("hex")}` }],
+    [
+      "with a sha1 signature alone",
+      {
+        "x-hub-signature-256": "",
+        "x-hub-signature": `sha1=${createHmac("sha1", "the current secret").update("{}").digest("hex")}`,
+      },
+    ],
   ])("createIntake answers 401 %s, with one log line", async (_how, headers) => {
     expect((await deliver("{}", headers)).status).toBe(401);
     expect(received).toEqual([]);
     expect(lines).toHaveLength(1);
   });
 
-  test.each(["not json", "[1]", '"text"', "null", ""])("createIntake answers 400 for the signed body %j", async (body) => {
-    expect((await deliver(body)).status).toBe(400);
-    expect(lines).toHaveLength(1);
-  });
+  test.each(["not json", "[1]", '"text"', "null", ""])(
+    "createIntake answers 400 for the signed body %j",
+    async (body) => {
+      expect((await deliver(body)).status).toBe(400);
+      expect(lines).toHaveLength(1);
+    },
+  );
 
   test("createIntake answers 400 without a delivery id", async () => {
     expect((await deliver("{}", { "x-github-delivery": "" })).status).toBe(400);
@@ -83,7 +99,9 @@ describe("createIntake", () => {
   test("createIntake answers 413 for a body above the cap, declared or streamed, before it is read", async () => {
     expect((await deliver(`{"a":"${"x".repeat(2_000)}"}`)).status).toBe(413);
     const streamed = await new Promise<number>((resolve, reject) => {
-      const request = httpRequest(url, { method: "POST", headers: { "transfer-encoding": "chunked" } }, (answer) => resolve(answer.statusCode ?? 0));
+      const request = httpRequest(url, { method: "POST", headers: { "transfer-encoding": "chunked" } }, (answer) =>
+        resolve(answer.statusCode ?? 0),
+      );
       request.on("error", reject);
       for (let index = 0; index < 20; index += 1) request.write("x".repeat(100));
     });
