@@ -149,6 +149,15 @@ function unless(late: AbortSignal, work: Promise<void>): Promise<void> {
   return Promise.race([work, aborted]);
 }
 
+/**
+ * Whether a recorded output is one of today's schema; if not, the step is done again. What has no schema, such as a
+ * wait's decision, always fits.
+ */
+export function outputFits(name: string, output: unknown): boolean {
+  const step = (steps as Record<string, { output: { safeParse(value: unknown): { success: boolean } } }>)[name];
+  return step === undefined || step.output.safeParse(output).success;
+}
+
 function engineOf(options: {
   operator: OperatorConfig;
   deps: Omit<Deps, "engine">;
@@ -191,7 +200,7 @@ function engineOf(options: {
       }),
       metrics,
     ),
-    fits: (name, output) => byName[name]?.output.safeParse(output).success === true,
+    fits: outputFits,
     concurrency: operator.concurrency.worker,
     perRepositoryConcurrency: operator.concurrency.repository,
     onEvent(event) {

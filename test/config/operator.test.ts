@@ -2,7 +2,11 @@ import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { ConfigurationError, readOperatorConfig } from "../../src/config/operator.ts";
 
-const privateKey = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } }).privateKey;
+const privateKey = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+}).privateKey;
 const enough = { APP_ID: "1", PRIVATE_KEY: privateKey, WEBHOOK_SECRET: "long enough", ANTHROPIC_API_KEY: "key" };
 
 function problemsOf(environment: Record<string, string>): string {
@@ -18,7 +22,13 @@ function problemsOf(environment: Record<string, string>): string {
 describe("readOperatorConfig", () => {
   test("readOperatorConfig names every missing credential and where to get it", () => {
     const message = problemsOf({});
-    for (const name of ["APP_ID is not set", "PRIVATE_KEY is not set", "WEBHOOK_SECRET is not set", "ANTHROPIC_API_KEY is not set"]) expect(message).toContain(name);
+    for (const name of [
+      "APP_ID is not set",
+      "PRIVATE_KEY is not set",
+      "WEBHOOK_SECRET is not set",
+      "ANTHROPIC_API_KEY is not set",
+    ])
+      expect(message).toContain(name);
     expect(message).toContain("settings page");
     expect(message).toContain("npm run setup");
   });
@@ -33,15 +43,31 @@ describe("readOperatorConfig", () => {
   });
 
   test("readOperatorConfig takes the private key with escaped line breaks and in base64", () => {
-    expect(readOperatorConfig({ ...enough, PRIVATE_KEY: privateKey.replaceAll("\n", "\\n") }).app.privateKey).toBe(privateKey);
-    expect(readOperatorConfig({ ...enough, PRIVATE_KEY: Buffer.from(privateKey).toString("base64") }).app.privateKey).toBe(privateKey);
+    expect(readOperatorConfig({ ...enough, PRIVATE_KEY: privateKey.replaceAll("\n", "\\n") }).app.privateKey).toBe(
+      privateKey,
+    );
+    expect(
+      readOperatorConfig({ ...enough, PRIVATE_KEY: Buffer.from(privateKey).toString("base64") }).app.privateKey,
+    ).toBe(privateKey);
     expect(problemsOf({ ...enough, PRIVATE_KEY: "nonsense" })).toContain("neither PEM nor base64");
   });
 
   test("readOperatorConfig derives the addresses of GitHub Enterprise Server, and takes any other", () => {
-    expect(readOperatorConfig(enough).github).toEqual({ apiUrl: "https://api.github.com", gitUrl: "https://github.com" });
-    expect(readOperatorConfig({ ...enough, GHE_HOST: "git.example.com" }).github).toEqual({ apiUrl: "https://git.example.com/api/v3", gitUrl: "https://git.example.com" });
-    expect(readOperatorConfig({ ...enough, GITHUB_API_URL: "http://127.0.0.1:1/api/", GITHUB_SERVER_URL: "http://127.0.0.1:1" }).github.apiUrl).toBe("http://127.0.0.1:1/api");
+    expect(readOperatorConfig(enough).github).toEqual({
+      apiUrl: "https://api.github.com",
+      gitUrl: "https://github.com",
+    });
+    expect(readOperatorConfig({ ...enough, GHE_HOST: "git.example.com" }).github).toEqual({
+      apiUrl: "https://git.example.com/api/v3",
+      gitUrl: "https://git.example.com",
+    });
+    expect(
+      readOperatorConfig({
+        ...enough,
+        GITHUB_API_URL: "http://127.0.0.1:1/api/",
+        GITHUB_SERVER_URL: "http://127.0.0.1:1",
+      }).github.apiUrl,
+    ).toBe("http://127.0.0.1:1/api");
   });
 
   test("readOperatorConfig refuses a wrong value with its variable, rule and meaning", () => {

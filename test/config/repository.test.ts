@@ -4,7 +4,10 @@ import { parseRepositoryConfig } from "../../src/config/repository.ts";
 describe("parseRepositoryConfig", () => {
   test("parseRepositoryConfig is all defaults for no file and for an empty one", () => {
     for (const text of [undefined, "", "# nothing\n"]) {
-      expect(parseRepositoryConfig(text)).toMatchObject({ kind: "ok", config: { enabled: true, plan: "auto", guard: { maxFiles: 40 }, checks: { test: "auto" } } });
+      expect(parseRepositoryConfig(text)).toMatchObject({
+        kind: "ok",
+        config: { enabled: true, plan: "auto", guard: { maxFiles: 40 }, checks: { test: "auto" } },
+      });
     }
   });
 
@@ -24,10 +27,13 @@ describe("parseRepositoryConfig", () => {
     }
   });
 
-  test.each(["plan: [", "a: 1\na: 2", "\t- x", "a: *missing"])("parseRepositoryConfig says that %j is not YAML", (text) => {
-    const parsed = parseRepositoryConfig(text);
-    expect(parsed.kind === "invalid" && parsed.problems[0]?.rule).toMatch(/YAML/);
-  });
+  test.each(["plan: [", "a: 1\na: 2", "\t- x", "a: *missing"])(
+    "parseRepositoryConfig says that %j is not YAML",
+    (text) => {
+      const parsed = parseRepositoryConfig(text);
+      expect(parsed.kind === "invalid" && parsed.problems[0]?.rule).toMatch(/YAML/);
+    },
+  );
 
   test("parseRepositoryConfig refuses a bomb of aliases and a file that is too long", () => {
     const bomb = `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [${"*a,".repeat(10)}]\nc: &c [${"*b,".repeat(10)}]\nd: [${"*c,".repeat(10)}]`;
