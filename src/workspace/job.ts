@@ -81,11 +81,10 @@ export class LocalJob implements Job {
     await this.#freezeSubmodules();
   }
 
-  /** The first checkout, into an empty tree. Nothing runs any more when it throws. */
+  /** The first checkout, into an empty tree. Nothing runs any more when it throws. Submodules are still to be frozen. */
   async checkOut(sha: string, signal: AbortSignal): Promise<void> {
     await this.borrowShallow();
     await runGit(["reset", "--hard", "--quiet", sha, "--"], { ...this.#inTree(), signal });
-    await this.#freezeSubmodules();
   }
 
   async dirty(): Promise<string[]> {
@@ -228,17 +227,17 @@ export class LocalJob implements Job {
   }
 
   /** Submodules stay as the commit has them, whatever happens to their directories in the tree. */
+  async freeze(submodules: readonly string[]): Promise<void> {
+    if (submodules.length === 0) return;
+    const input = submodules.map((path) => `${path}\0`).join("");
+    await runGit(["update-index", "-z", "--skip-worktree", "--stdin"], { ...this.#inTree(), input });
+  }
+
   async #freezeSubmodules(): Promise<void> {
     const output = await runGit(["ls-files", "--stage", "-z"], this.#here());
     const entries = output.toString("utf8").split("\0");
-    const links = entries
-      .filter((entry) => entry.startsWith("160000 "))
-      .map((entry) => entry.slice(entry.indexOf("\t") + 1));
-    if (links.length === 0) return;
-    await runGit(["update-index", "-z", "--skip-worktree", "--stdin"], {
-      ...this.#inTree(),
-      input: links.map((path) => `${path}\0`).join(""),
-    });
+    const links = entries.filter((entry) => entry.startsWith("160000 "));
+    await this.freeze(links.map((entry) => entry.slice(entry.indexOf("\t") + 1)));
   }
 
   async #withHistory(): Promise<string> {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { sizeOf, tooLarge } from "./disk.ts";
@@ -15,6 +15,7 @@ const pins = join("refs", "millwright", "pins");
 const fetchTimeoutSeconds = 1_200;
 /** How long a reader waits for history that is on its way before it goes on with what there is. */
 const historyPatienceMilliseconds = 60_000;
+const historyDelayMilliseconds = 3_000;
 const sizeCheckMilliseconds = 250;
 
 export interface MirrorOptions {
@@ -32,8 +33,12 @@ export interface MirrorOptions {
 export class Mirror {
   readonly treeDir: string;
   readonly historyDir: string;
+  /** A tree that no job had yet, made when the job before ended. */
+  readonly spareDir: string;
   readonly #directory: string;
   readonly #options: MirrorOptions;
+  /** History that was asked for and not begun. */
+  #wanted: (() => Promise<void>)[] = [];
   #history: Promise<void> = Promise.resolve();
 
   constructor(options: MirrorOptions) {
@@ -41,6 +46,7 @@ export class Mirror {
     this.#directory = options.directory;
     this.treeDir = join(options.directory, "tree.git");
     this.historyDir = join(options.directory, "history.git");
+    this.spareDir = join(options.directory, "spare");
   }
 
   /** Whether the commit was fetched here with all its files. */
@@ -61,26 +67,29 @@ export class Mirror {
     const remote = remoteOf(this.#options.gitBaseUrl, repository, credential);
     try {
       await this.#makeReady(signal);
-      const wanted = await this.#resolve(remote, refs, signal);
-      const shas = [...new Set(Object.values(wanted).filter((sha) => sha !== undefined))];
-      if (!(await this.#hasAll(shas))) {
-        await withLock(join(this.#directory, "tree.lock"), signal, () =>
-          this.#fetchTrees(repository, remote, shas, signal),
-        );
-      }
-      this.#history = this.#history
-        .then(() => this.#fetchHistory(remote, shas, signal))
-        .catch((error: unknown) => {
-          if (!signal.aborted)
-            this.#options.log.warn(
-              { err: error, repositoryId: repository.repositoryId },
-              "history could not be fetched",
-            );
-        });
-      return wanted;
+      const found =
+        (await this.#fetchFirst(repository, remote, refs, signal)) ??
+        (await this.#fetchNext(repository, remote, refs, signal));
+      const shas = present(found);
+      this.#wanted.push(async () => {
+        try {
+          await this.#fetchHistory(remote, shas, signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          this.#options.log.warn({ err: error, repositoryId: repository.repositoryId }, "history could not be fetched");
+        }
+      });
+      // A tree comes first: `open` begins with history when it is done, or else a reader or this timer does.
+      setTimeout(() => this.startHistory(), historyDelayMilliseconds).unref();
+      return found;
     } catch (error) {
       throw explain(error, repository);
     }
+  }
+
+  /** Begins with the history that was asked for; does not wait for it. */
+  startHistory(): void {
+    for (const begin of this.#wanted.splice(0)) this.#history = this.#history.then(begin);
   }
 
   /** Brings the history of these commits, without files; they are fetched themselves where they are not here. */
@@ -91,8 +100,10 @@ export class Mirror {
     signal: AbortSignal,
   ): Promise<void> {
     const remote = remoteOf(this.#options.gitBaseUrl, repository, credential);
+    this.startHistory();
     await this.#history;
     try {
+      await this.#makeReady(signal);
       await this.#fetchHistory(remote, shas, signal);
     } catch (error) {
       throw explain(error, repository);
@@ -101,6 +112,7 @@ export class Mirror {
 
   /** Waits, but not for ever, until the history that is on its way has come. */
   async historyArrived(): Promise<void> {
+    this.startHistory();
     const timer = Promise.withResolvers<void>();
     const handle = setTimeout(timer.resolve, historyPatienceMilliseconds);
     await Promise.race([this.#history, timer.promise]);
@@ -143,7 +155,7 @@ export class Mirror {
   async #startAnew(): Promise<void> {
     const waste = join(this.#directory, `waste-${randomUUID()}`);
     await mkdir(waste, { recursive: true });
-    for (const name of ["tree.git", "history.git", "view.git"]) {
+    for (const name of ["tree.git", "history.git", "view.git", "spare"]) {
       await rename(join(this.#directory, name), join(waste, name)).catch(ignoreMissing);
     }
     await makeGitDirectory(join(waste, "next-history.git"));
@@ -152,6 +164,53 @@ export class Mirror {
     await rename(join(waste, "next-tree.git"), this.treeDir);
     await rm(join(this.#directory, "damaged"), { force: true });
     await rm(waste, { recursive: true, force: true });
+  }
+
+  /** With nothing here yet one call to the server is enough, unless a ref is missing there. */
+  async #fetchFirst(
+    repository: RepositoryRef,
+    remote: Remote,
+    refs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Record<string, string> | undefined> {
+    const pinned = join(this.treeDir, pins);
+    if (refs.length === 0 || (await exists(pinned))) return undefined;
+    return withLock(join(this.#directory, "tree.lock"), signal, async () => {
+      if (await exists(pinned)) return undefined;
+      await removeLeftLocks(this.treeDir);
+      const names = [...new Set(refs)];
+      const refspecs = names.map(
+        (ref, at) => `+${isObjectName(ref) ? ref : fullName(ref)}:refs/millwright/first/${at}`,
+      );
+      try {
+        await this.#fetchInto(this.treeDir, repository, remote, ["--depth=1", remote.url, ...refspecs], signal);
+      } catch (error) {
+        if (failureOf(error) === "missing-ref") return undefined;
+        throw error;
+      }
+      const first = join(this.treeDir, "refs", "millwright", "first");
+      const found: Record<string, string> = {};
+      for (const [at, ref] of names.entries()) found[ref] = (await readFile(join(first, String(at)), "utf8")).trim();
+      await mkdir(pinned, { recursive: true });
+      for (const sha of present(found)) await writeFile(join(pinned, sha), `${sha}\n`);
+      await rm(first, { recursive: true });
+      return found;
+    });
+  }
+
+  async #fetchNext(
+    repository: RepositoryRef,
+    remote: Remote,
+    refs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Record<string, string | undefined>> {
+    const found = await this.#resolve(remote, refs, signal);
+    const shas = present(found);
+    if (await this.#hasAll(shas)) return found;
+    await withLock(join(this.#directory, "tree.lock"), signal, () =>
+      this.#fetchTrees(repository, remote, shas, signal),
+    );
+    return found;
   }
 
   async #resolve(
@@ -208,7 +267,8 @@ export class Mirror {
       for (const sha of shas) if (!(await exists(join(this.historyDir, pins, sha)))) missing.push(sha);
       return missing;
     };
-    if ((await isMissing()).length === 0) return;
+    // A repository that was forgotten meanwhile stays so.
+    if ((await isMissing()).length === 0 || !(await exists(join(this.historyDir, "HEAD")))) return;
     await withLock(join(this.#directory, "history.lock"), signal, async () => {
       const missing = await isMissing();
       if (missing.length === 0) return;
@@ -260,7 +320,7 @@ export class Mirror {
       tooMuch.signal.throwIfAborted();
     } catch (error) {
       if (tooMuch.signal.aborted) {
-        for (const [refspec] of args.map((arg) => /refs\/millwright\/pins\/.*/.exec(arg) ?? [])) {
+        for (const [refspec] of args.map((arg) => /refs\/millwright\/.*/.exec(arg) ?? [])) {
           if (refspec !== undefined) await rm(join(gitDir, refspec), { force: true });
         }
         for (const name of await readdir(packs)) if (!before.has(name)) await rm(join(packs, name), { force: true });
@@ -299,6 +359,10 @@ async function removeLeftLocks(gitDir: string): Promise<void> {
   for (const name of await readdir(packs).catch(() => [] as string[])) {
     if (name.startsWith("tmp_")) await rm(join(packs, name), { force: true });
   }
+}
+
+function present(found: Record<string, string | undefined>): string[] {
+  return [...new Set(Object.values(found).filter((sha) => sha !== undefined))];
 }
 
 function isObjectName(ref: string): boolean {

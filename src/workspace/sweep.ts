@@ -43,7 +43,7 @@ export async function sweepDirectories(directories: {
 }
 
 async function tidy(mirror: string): Promise<number> {
-  const waste = (await children(mirror)).filter((path) => /\/waste-[0-9a-f-]{36}$/.test(path));
+  const waste = (await children(mirror)).filter((path) => /\/(?:waste|spare)-[0-9a-f-]{36}$/.test(path));
   if (waste.length > 0) {
     await withLock(join(mirror, "tree.lock"), AbortSignal.timeout(600_000), async () => {
       for (const path of waste) await rm(path, { recursive: true, force: true });

@@ -608,3 +608,40 @@ test("forget deletes mirror, trees and environments of one repository alone", as
   await expect(access(job.tree)).rejects.toThrow();
   expect(await kept.dirty()).toEqual([]);
 });
+
+test("open takes the tree that was made when the last job ended, never one in which commands ran", async () => {
+  const first = await world.openMain("first");
+  await writeFile(join(first.tree, "README.md"), "planted");
+  await writeFile(join(first.home, "planted"), "x");
+  await world.workspaces.remove("first");
+  await world.workspaces.settled();
+  const spare = await stat(join(world.dataDirectory, "mirrors/7/42/own/spare/tree"));
+  const sha = await world.commitUpstream({ "src/a.txt": "newer\n", "README.md": undefined });
+  const [second, third] = await Promise.all([world.openMain("second"), world.openMain("third")]);
+  const inodes = await Promise.all([second, third].map(async (job) => (await stat(job.tree)).ino));
+  expect(inodes.filter((inode) => inode === spare.ino)).toHaveLength(1);
+  for (const job of [second, third]) {
+    expect(await job.head()).toBe(sha);
+    expect(await job.dirty()).toEqual([]);
+    expect(await readdir(job.tree)).toEqual(["src"]);
+    expect(await readdir(job.home)).toEqual([]);
+    expect(await readFile(join(job.tree, "src/a.txt"), "utf8")).toBe("newer\n");
+  }
+});
+
+test("open goes on without a spare tree that is damaged", async () => {
+  await world.openMain("first");
+  await world.workspaces.remove("first");
+  await world.workspaces.settled();
+  await writeFile(join(world.dataDirectory, "mirrors/7/42/own/spare/git/index"), "no index at all");
+  await world.commitUpstream({ "src/a.txt": "newer\n" });
+  expect(await (await world.openMain("second")).dirty()).toEqual([]);
+});
+
+test("forget leaves no spare tree behind", async () => {
+  await world.openMain("first");
+  await world.workspaces.remove("first");
+  await world.workspaces.forget(own.repositoryId);
+  await world.workspaces.settled();
+  await expect(access(join(world.dataDirectory, "mirrors/7/42"))).rejects.toThrow();
+});

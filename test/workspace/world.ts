@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { insideEffect } from "../../src/github/effect-scope.ts";
-import type { Credential, Job, Person, RepositoryRef, Workspaces } from "../../src/workspace/workspace.ts";
-import { createWorkspaces, type WorkspacesOptions } from "../../src/workspace/workspaces.ts";
+import type { Credential, Job, Person, RepositoryRef } from "../../src/workspace/workspace.ts";
+import { createWorkspaces, type LocalWorkspaces, type WorkspacesOptions } from "../../src/workspace/workspaces.ts";
 import { type GitServer, startGitServer } from "../support/git-server.ts";
 
 export const token = "ghs_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -16,7 +16,7 @@ export const own: RepositoryRef = { installationId: 7, repositoryId: 42, owner: 
 export interface World {
   directory: string;
   server: GitServer;
-  workspaces: Workspaces;
+  workspaces: LocalWorkspaces;
   dataDirectory: string;
   /** What was logged as a warning. */
   warnings: unknown[];
@@ -25,7 +25,7 @@ export interface World {
   commitUpstream(files: Record<string, string | undefined>, branch?: string): Promise<string>;
   upstream(...args: string[]): Promise<string>;
   /** Other workspaces, for example after a restart (same directory) or on another machine (another one). */
-  more(options?: Partial<WorkspacesOptions>): Workspaces;
+  more(options?: Partial<WorkspacesOptions>): LocalWorkspaces;
   /** Fetches and opens the newest commit of main. */
   openMain(runKey?: string): Promise<Job>;
   push(job: Job, branch: string, sha: string, expectedSha?: string): ReturnType<Job["push"]>;
