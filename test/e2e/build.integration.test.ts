@@ -370,4 +370,18 @@ describe("Build: a labelled issue", () => {
     expect(run.outcome).toMatchObject({ kind: "refused", reason: expect.stringContaining("Today's budget") });
     expect(s.modelRequests()).toBe(asked);
   });
+
+  test("is tried once more with a smaller prompt when the model refuses to write", async () => {
+    const stages: string[] = [];
+    const s = await start({
+      model: (request) => {
+        if (request.turn === 0) stages.push(request.stage);
+        if (request.stage === "write-change") return { message: { content: "", stop_reason: "refusal" } };
+        return simpleWork(request);
+      },
+    });
+    const run = await s.ended(s.labelIssue());
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    expect(stages.at(-1)).toBe("simplest-change");
+  });
 });

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
+import { forgetContextIndex } from "./support/context-index.ts";
 
 /** Deletes what was kept of a repository or a whole installation: rows, blobs, mirrors, trees and caches (P15). Safe to repeat. */
 export const deleteData = defineStep({
@@ -23,6 +24,7 @@ export const deleteData = defineStep({
       await deps.engine.cancelRepository(id, "The repository is no longer accessible.");
       await deps.store.data.forgetRepository(id);
       await deps.workspaces.forget(id);
+      await forgetContextIndex(deps.operator.dataDirectory, work.installationId, id);
     }
     ctx.log.info({ repositories }, "data deleted");
     return { kind: "answered" as const, reason: `Deleted the data of ${repositories.length} repositories.` };

@@ -1,9 +1,9 @@
-import { join } from "node:path";
 import { z } from "zod";
 import { packContext } from "../../agent/context/pack-context.ts";
 import { selectContext as rankFiles } from "../../agent/context/select-context.ts";
 import { defineStep } from "../step.ts";
 import { Base, type ContextText, IssueText } from "./shapes.ts";
+import { contextIndexDirectory } from "./support/context-index.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
 import { repositoryRef } from "./support/repository.ts";
 
@@ -16,6 +16,7 @@ export const selectContext = defineStep({
   input: z.object({ base: Base, issueBlob: z.string() }),
   output: z.object({ contextBlob: z.string(), files: z.number().int() }),
   async run({ base, issueBlob }, deps, ctx) {
+    const { installationId, repositoryId } = ctx.intent.work;
     const issue = await readDocument(deps, issueBlob, IssueText);
     const tree = await deps.workspaces.source(repositoryRef(ctx.intent), base.baseSha);
     const said = [
@@ -27,11 +28,7 @@ export const selectContext = defineStep({
     const ranked = await rankFiles({
       tree,
       issue: { title: issue.title, body: issue.body, comments: said.filter((text) => text !== undefined) },
-      cacheDirectory: join(
-        deps.operator.dataDirectory,
-        "index",
-        `${ctx.intent.work.installationId}-${ctx.intent.work.repositoryId}`,
-      ),
+      cacheDirectory: contextIndexDirectory(deps.operator.dataDirectory, installationId, repositoryId),
       limit: 60,
       signal: ctx.signal,
     });

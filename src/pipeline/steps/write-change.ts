@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Prompt, WorkResult } from "../../agent/model.ts";
+import { neutralise } from "../../policy/neutralise.ts";
 import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
@@ -43,7 +44,8 @@ export const writeChange = defineStep({
     const { base, attempt, change, start } = input;
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), sliceMinutes);
     if (remaining.kind === "used-up") return stopped(input, change, remaining.reason);
-    const note = `writing:${attempt}`;
+    const lastResort = await deps.store.notes.get(ctx.runKey, "last-resort");
+    const note = `writing:${attempt}${lastResort === undefined ? "" : ":last-resort"}`;
     const saved = await savedSlice(deps, ctx, note);
     const job = await openJob(deps, ctx, base, saved ?? change);
     await job.reset(saved?.sha ?? change.sha);
@@ -51,7 +53,7 @@ export const writeChange = defineStep({
     const person = await botPerson(deps, ctx);
 
     const result = await deps.model.work({
-      prompt: await writingPrompt(input, deps, ctx),
+      prompt: await writingPrompt(input, lastResort, deps, ctx),
       directory: job.tree,
       tools: agentTools(deps, ctx, job),
       transcript:
@@ -75,8 +77,18 @@ export const writeChange = defineStep({
         await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ ...now, sha: head, bundleBlob } satisfies Saved));
       return { kind: "unfinished" as const, change: next };
     }
-    if (result.kind !== "done") return stopped(input, next, whyStopped(result));
+    if (result.kind !== "done") {
+      const spent = ["out-of-budget", "out-of-time", "out-of-turns"].includes(result.kind);
+      if (spent || head !== start.sha || lastResort !== undefined) return stopped(input, next, whyStopped(result));
+      // Nothing was written and something can still be spent: once more with a smaller prompt (B20).
+      await deps.store.notes.set(ctx.runKey, "last-resort", whyStopped(result));
+      return { kind: "unfinished" as const, change: next };
+    }
     const summaryBlob = await fileDocument(deps, ctx, "text", result.text);
+    if (head === start.sha && start.sha !== base.baseSha) {
+      const words = neutralise(result.text, { allowHosts: [], maxBytes: 4_000 });
+      return ended({ kind: "no-change-needed", reason: "Nothing was changed on the pull request.", detail: words });
+    }
     if (head === start.sha) {
       return ended({
         kind: "failed",
@@ -126,19 +138,27 @@ function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>
   }
 }
 
+function taskData(task: Task) {
+  return task.kind === "address-review" ? task.review : { issue: task.issue, plan: task.analysis };
+}
+
 async function writingPrompt(
   { base, analysis, contextBlob, attempt, change, start }: z.infer<typeof Input>,
+  lastResort: string | undefined,
   deps: Deps,
   ctx: StepContext,
 ): Promise<Prompt> {
   const task = await readDocument(deps, analysis.taskBlob, Task);
+  if (lastResort !== undefined && change.sha === start.sha) {
+    return promptFor(deps, ctx, base, "simplest-change", { task: taskData(task), failures: lastResort }, []);
+  }
   const context = (await readDocument(deps, contextBlob, ContextText)).packed;
   const failureBlob = change.checks?.failure?.blob;
   const failures = attempt === 1 || failureBlob === undefined ? undefined : await deps.store.blobs.text(failureBlob);
   if (task.kind === "address-review") {
     const touched = task.review.threads.map((thread) => thread.path);
     if (failures !== undefined)
-      return promptFor(deps, ctx, base, "fix-checks", { task: task.review, failures }, touched);
+      return promptFor(deps, ctx, base, "fix-checks", { task: taskData(task), failures }, touched);
     if (start.conflicts.length > 0)
       return promptFor(
         deps,
@@ -153,13 +173,13 @@ async function writingPrompt(
   const { analysis: plan, issue } = task;
   const touched = plan.relevantFiles.map((file) => file.path);
   if (failures === undefined) return promptFor(deps, ctx, base, "write-change", { issue, plan, context }, touched);
-  const lastResort = attempt === base.maxAttempts && attempt > 2;
+  const lastAttempt = attempt === base.maxAttempts && attempt > 2;
   return promptFor(
     deps,
     ctx,
     base,
-    lastResort ? "simplest-change" : "fix-checks",
-    { task: { issue, plan }, failures },
+    lastAttempt ? "simplest-change" : "fix-checks",
+    { task: taskData(task), failures },
     touched,
   );
 }
