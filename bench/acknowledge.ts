@@ -27,13 +27,14 @@ export async function acknowledgeFigures(): Promise<Figure[]> {
     const bare = await onBareProbot(world, file, warmUp);
     const ours = (await onServer(world, file, { perSecond, warmUp })).reply;
     const baseline = percentile(bare.latenciesMs, 0.5);
-    return [
+    const figures = [
       smallerIsBetter("acknowledge.p99", percentile(ours.latenciesMs, 0.99), "ms", {
         baseline: percentile(bare.latenciesMs, 0.99),
         limit: 250,
       }),
       smallerIsBetter("acknowledge.p50", percentile(ours.latenciesMs, 0.5), "ms", { baseline, ratioLimit: 3 }),
     ];
+    return figures.map((figure) => ({ ...figure, ok: figure.ok && allAnswered(ours) && allAnswered(bare) }));
   });
 }
 
@@ -139,11 +140,14 @@ async function load(
     say(
       `${who}: p50 ${show(0.5)} ms, p90 ${show(0.9)} ms, p99 ${show(0.99)} ms, worst ${show(1)} ms; sent late (p99) ${late} ms`,
     );
-    const wrong = Object.entries(reply.statuses).filter(([status]) => status !== "200");
-    if (wrong.length > 0)
-      throw new Error(`${who} did not answer 200 to every delivery: ${JSON.stringify(reply.statuses)}`);
+    if (!allAnswered(reply)) say(`${who} did not answer 200 to every delivery: ${JSON.stringify(reply.statuses)}`);
     return reply;
   } finally {
     await generator.stop();
   }
+}
+
+/** A delivery that was refused, or not answered in time, is lost: GitHub does not send it again. */
+function allAnswered({ statuses }: LoadReply): boolean {
+  return Object.keys(statuses).every((status) => status === "200");
 }

@@ -64,7 +64,10 @@ async function main(): Promise<number> {
     if (wanted.length === 0 || (needsRepositories(group) && asked.repositories.length === 0)) continue;
     say(`— ${wanted.join(", ")}`);
     try {
-      for (const figure of await group.make(asked.repositories)) {
+      const figures = await group.make(asked.repositories);
+      const absent = wanted.filter((name) => !figures.some((figure) => figure.name === name));
+      if (absent.length > 0) say(`${absent.join(", ")}: left out, because it cannot be measured here`);
+      for (const figure of figures) {
         if (!isWanted(figure.name, asked.names)) continue;
         process.stdout.write(`${JSON.stringify(figure)}\n`);
         allOk &&= figure.ok;

@@ -24,7 +24,7 @@ export interface LoadReply {
   lateMs: number[];
   /** When each delivery left, in milliseconds since 1970. */
   sentAt: Record<string, number>;
-  /** How often each status was answered. */
+  /** How often each status was answered; what was not answered within ten seconds counts as `timeout`. */
   statuses: Record<string, number>;
 }
 
@@ -76,7 +76,8 @@ async function moment(due: number): Promise<void> {
   }
 }
 
-const answerTimeoutMs = 30_000;
+/** GitHub waits no longer: https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks */
+const answerTimeoutMs = 10_000;
 
 /** The status, or what went wrong. */
 function post(agent: Agent, url: string, { id, event, body, signature }: Signed): Promise<string> {
