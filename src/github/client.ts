@@ -12,7 +12,7 @@ export interface AppIdentity {
 }
 
 /** GitHub asked us to slow down: tried again after the pause, without using up an attempt. */
-export class RateLimited extends Error {
+class RateLimited extends Error {
   override name = "RateLimited";
   readonly retryAfterSeconds: number;
   constructor(message: string, retryAfterSeconds: number) {
@@ -90,7 +90,9 @@ export function createGitHubApp(options: {
         const written = parameters.method !== "GET" && parameters.method !== "HEAD" && !readsByGraphql(parameters);
         if (written) assertInsideEffect(`${parameters.method} ${parameters.url}`);
         try {
-          return await request(written ? redacted(parameters, options.redactor) : parameters);
+          // In place: hooks further in were bound to this very object, and would send what was not redacted.
+          if (written) Object.assign(parameters, redacted(parameters, options.redactor));
+          return await request(parameters);
         } catch (error) {
           throw slowedDown(error) ?? error;
         }
