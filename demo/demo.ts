@@ -160,7 +160,7 @@ async function build(app: LocalApp, github: LocalGitHub): Promise<RunRow> {
   return follow(app, github.repository(repository).entity.id, issue.number);
 }
 
-const icons: Record<LineState, string> = { waiting: " ", active: "…", done: "✔", failed: "✘" };
+const icons: Record<LineState, string> = { waiting: " ", active: "…", done: "✔", failed: "✘", stopped: "■" };
 
 async function follow(app: LocalApp, repositoryId: number, issueNumber: number): Promise<RunRow> {
   const live = process.stdout.isTTY && !options.json;
@@ -170,7 +170,7 @@ async function follow(app: LocalApp, repositoryId: number, issueNumber: number):
     const [run] = await app.worker.store.runs.ofSubject(repositoryId, "issue", issueNumber);
     const steps = run === undefined ? [] : await app.worker.store.runs.steps(run.runKey);
     const ended = run?.state === "ended";
-    const lines = checklistOf(steps, new Date(), ended);
+    const lines = checklistOf(steps, new Date(), ended ? run.outcome?.kind : undefined);
     if (live) {
       process.stdout.write(drawn > 0 ? `\u001b[${drawn}A\u001b[J` : "");
       drawn = lines.length;

@@ -1,4 +1,4 @@
-import { endings, type Outcome } from "../pipeline/outcome.ts";
+import { endings, type Outcome, type OutcomeKind } from "../pipeline/outcome.ts";
 import type { StepRow } from "../store/store.ts";
 import type { StatusView } from "./view.ts";
 
@@ -14,7 +14,7 @@ const checklist: { title: string; steps: string[]; optional?: boolean }[] = [
   { title: "Push and open the pull request", steps: ["publish-change", "reply-threads", "open-pull-request"] },
 ];
 
-export type LineState = "waiting" | "active" | "done" | "failed";
+export type LineState = "waiting" | "active" | "done" | "failed" | "stopped";
 
 export interface ChecklistLine {
   title: string;
@@ -23,36 +23,36 @@ export interface ChecklistLine {
   times: number;
 }
 
-/** One line per part of the story with its state, seconds spent and how often its main step ran. */
-export function checklistOf(steps: StepRow[], now: Date, ended: boolean): ChecklistLine[] {
+/**
+ * One line per part of the story with its state, seconds spent and how often its main step ran. Once the run ended,
+ * the parts that were not reached are left out, and the last one shows how it ended.
+ */
+export function checklistOf(steps: StepRow[], now: Date, ended: OutcomeKind | undefined): ChecklistLine[] {
   const reached = (names: string[]) => steps.some((step) => names.includes(step.name));
-  return checklist
-    .filter((line) => line.optional !== true || reached(line.steps))
-    .map((line, index, lines) => {
-      const own = steps.filter((step) => line.steps.includes(step.name));
-      const last = own.at(-1);
-      const later = lines.slice(index + 1).some((next) => reached(next.steps));
-      return {
-        title: line.title,
-        state: stateOf(last, later, ended, own.length === 0),
-        seconds: own.reduce(
-          (sum, step) =>
-            sum + secondsBetween(step.startedAt, step.endedAt ?? (ended ? step.startedAt : now.toISOString())),
-          0,
-        ),
-        times: own.filter((step) => step.name === line.steps.at(0) || line.steps.length === 1).length,
-      };
-    });
+  const lines = checklist.filter((line) => line.optional !== true || reached(line.steps));
+  const last = lines.findLastIndex((line) => reached(line.steps));
+  return lines.slice(0, ended === undefined ? undefined : last + 1).map((line, index) => {
+    const own = steps.filter((step) => line.steps.includes(step.name));
+    const until = (step: StepRow) => step.endedAt ?? (ended === undefined ? now.toISOString() : step.startedAt);
+    return {
+      title: line.title,
+      state: stateOf(own.at(-1), index < last, ended),
+      seconds: own.reduce((sum, step) => sum + secondsBetween(step.startedAt, until(step)), 0),
+      times: own.filter((step) => step.name === line.steps.at(0) || line.steps.length === 1).length,
+    };
+  });
 }
 
-function stateOf(last: StepRow | undefined, later: boolean, ended: boolean, none: boolean): LineState {
-  if (none || last === undefined) return later ? "done" : "waiting";
-  if (last.status === "failed") return "failed";
-  if (last.status === "running") return ended ? "failed" : "active";
-  return later || ended ? "done" : "active";
+function stateOf(last: StepRow | undefined, isPast: boolean, ended: OutcomeKind | undefined): LineState {
+  if (last?.status === "failed") return "failed";
+  if (ended === undefined)
+    return last === undefined ? (isPast ? "done" : "waiting") : isPast && last.status === "done" ? "done" : "active";
+  if (isPast) return "done";
+  if (ended === "failed" || ended === "refused") return "failed";
+  return ended === "cancelled" || ended === "superseded" ? "stopped" : "done";
 }
 
-const icons: Record<LineState, string> = { waiting: "⬜", active: "🔄", done: "✅", failed: "❌" };
+const icons: Record<LineState, string> = { waiting: "⬜", active: "🔄", done: "✅", failed: "❌", stopped: "⏹️" };
 
 /** The status comment's Markdown, without its marker. */
 export function renderStatus(view: StatusView, now: Date): string {
@@ -60,7 +60,7 @@ export function renderStatus(view: StatusView, now: Date): string {
   const outcome = view.outcome;
   const ended = outcome !== undefined;
   const until = ended && run.endedAt !== undefined ? new Date(run.endedAt) : now;
-  const lines = checklistOf(view.steps, now, ended).map((line) => {
+  const lines = checklistOf(view.steps, now, outcome?.kind).map((line) => {
     const times = line.times > 1 ? ` (${line.times}×)` : "";
     return `${icons[line.state]} ${line.title}${times}${line.seconds >= 1 ? ` · ${duration(line.seconds)}` : ""}`;
   });
@@ -77,10 +77,20 @@ export function renderStatus(view: StatusView, now: Date): string {
     `⏱ ${duration(secondsBetween(run.createdAt, until.toISOString()))} · ${count(usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens)} tokens in, ${count(usage.outputTokens)} out · ${dollars(usage.costUsd)} spent`,
     `<br>Left: ${dollars(left.runUsd)} for this run · today ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))} and ${left.repositoryDayRuns} runs for this repository`,
     "",
-    ended
-      ? `<sub>Run \`${run.runKey}\` · again: \`/retry\`</sub>`
-      : `<sub>Run \`${run.runKey}\` · to stop it: \`/stop\`, close the issue${run.intent.trigger.kind === "label" ? " or remove the label" : ""}</sub>`,
+    `<sub>Run \`${run.runKey}\` · ${ended ? whatNext(outcome) : howToStop(view)}</sub>`,
   ].join("\n");
+}
+
+function howToStop({ run }: StatusView): string {
+  const subject = run.work.subject.kind === "pull-request" ? "pull request" : "issue";
+  const label = run.intent.trigger.kind === "label" ? " or remove the label" : "";
+  return `to stop it: \`/millwright stop\`, close the ${subject}${label}`;
+}
+
+function whatNext({ kind }: Outcome): string {
+  if (kind === "ready" || kind === "draft")
+    return "to have it changed: submit a review or comment `/millwright code …` on the pull request";
+  return kind === "question" ? "to go on: answer in a comment" : "to try it again: `/millwright retry`";
 }
 
 function headline(view: StatusView, outcome: Outcome | undefined): string {
