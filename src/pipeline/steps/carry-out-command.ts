@@ -95,7 +95,9 @@ async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
   const last = runs.find((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
   if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
   const { textBlob: _, ...kept } = last.intent;
-  const { id, actor, at, deliveryId } = ctx.intent;
+  const { actor, at, deliveryId } = ctx.intent;
+  // The command's own id names this run.
+  const id = `${ctx.intent.id}:retry`;
   // The threads of a review are found by its id.
   const trigger = last.intent.trigger.kind === "review" ? last.intent.trigger : ctx.intent.trigger;
   await deps.engine.start({

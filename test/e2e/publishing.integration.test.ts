@@ -1,0 +1,292 @@
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  analysis,
+  finish,
+  labelsOf,
+  press,
+  pullOf,
+  repliesOf,
+  type Scenario,
+  simpleWork,
+  startScenario,
+  statusesOf,
+  useTools,
+} from "../support/scenario.ts";
+
+let scenario: Scenario | undefined;
+
+afterEach(async () => {
+  await scenario?.close();
+  scenario = undefined;
+});
+
+async function start(options: Parameters<typeof startScenario>[0] = {}): Promise<Scenario> {
+  scenario = await startScenario({ model: simpleWork, ...options });
+  return scenario;
+}
+
+const titleOfHead = async (s: Scenario, ref: string) =>
+  (await s.repository.git("log", "-1", "--format=%B", ref)).trim();
+
+describe("pullRequest.openAt: start", () => {
+  test("opens a draft on an empty commit at once and marks it ready at the end", async () => {
+    let seen: { draft: boolean; changed: string; body: string } | undefined;
+    const s = await start({
+      config: "pullRequest:\n  openAt: start\n",
+      model: async (request) => {
+        if (request.stage === "write-change" && request.turn === 0) {
+          const [pull] = s.repository.pulls;
+          const changed =
+            pull === undefined ? "" : await s.repository.git("diff", "--name-only", `main...${pull.headRef}`);
+          if (pull !== undefined) seen = { draft: pull.draft, changed, body: pull.issue.body ?? "" };
+        }
+        return simpleWork(request);
+      },
+    });
+    const issue = s.labelIssue();
+    const run = await s.ended(issue);
+    expect(seen).toEqual({ draft: true, changed: "", body: expect.stringContaining(`Work on #${issue} is under way`) });
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    expect(s.repository.pulls).toHaveLength(1);
+    const pull = pullOf(s, run);
+    expect(pull.draft).toBe(false);
+    expect(pull.issue.body).toContain("## How it was verified");
+    expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain('replaceAll("ß", "ss")');
+  });
+
+  test("takes the draft back when the run is stopped before there is a change, and a retry opens another", async () => {
+    let silent = true;
+    let asked = false;
+    const s = await start({
+      config: "pullRequest:\n  openAt: start\n",
+      model: (request) => {
+        if (request.stage !== "write-change" || !silent) return simpleWork(request);
+        asked = true;
+        return "silence";
+      },
+    });
+    const issue = s.labelIssue();
+    await s.until("the model to be asked", () => asked);
+    s.github.as("maintainer").comment(s.name, issue, "/stop");
+    const run = await s.ended(issue);
+    expect(run.outcome).toMatchObject({ kind: "cancelled" });
+    expect(s.repository.pulls.map((pull) => pull.issue.state)).toEqual(["closed"]);
+    expect(Object.keys(await s.repository.branches())).toEqual(["main"]);
+    expect(statusesOf(s, issue)[0]?.body).toContain("which closed it");
+    silent = false;
+    s.github.as("maintainer").comment(s.name, issue, "/retry");
+    const again = await s.ended(issue, { runs: 2 });
+    expect(again.outcome).toMatchObject({ kind: "ready" });
+    expect(s.repository.pulls.map((pull) => pull.issue.state)).toEqual(["closed", "open"]);
+  });
+});
+
+describe("publish.ci: wait", () => {
+  /** A public repository, where it is the default. */
+  const waiting = async () => {
+    const s = await start({ repository: { private: false } });
+    const run = await s.ended(s.labelIssue());
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    const pull = pullOf(s, run);
+    const [check] = s.repository.entity.checkRuns;
+    return { s, pull, check: check!, before: pull.headSha };
+  };
+
+  test("marks the commits, says who approves where, and runs on the same tree after the button was pressed", async () => {
+    const { s, pull, check, before } = await waiting();
+    expect(await titleOfHead(s, pull.headRef)).toContain("\n[skip ci]\n");
+    expect(pull.issue.body).toMatch(
+      /CI waits for you[\s\S]*write access[\s\S]*button \*Run CI\*[\s\S]*`\/millwright approve`/,
+    );
+    expect(check).toMatchObject({ name: "Millwright", headSha: before, conclusion: "neutral" });
+    press(s, "stranger", check, "approve-ci");
+    await s.until("the stranger's press to be refused", async () => {
+      const runs = await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "pull-request", pull.issue.number);
+      return runs.some((run) => run.intent.actor.login === "stranger" && run.state === "ended");
+    });
+    expect(pull.headSha).toBe(before);
+    press(s, "maintainer", check, "approve-ci");
+    await s.until("CI to be approved", () => pull.headSha !== before);
+    expect(
+      await s.repository
+        .git("rev-parse", `${pull.headSha}^{tree}`, `${before}^{tree}`)
+        .then((text) => new Set(text.trim().split("\n")).size),
+    ).toBe(1);
+    expect(await s.repository.git("rev-parse", `${pull.headSha}~1`)).toContain(before);
+    expect(await titleOfHead(s, pull.headRef)).not.toContain("[skip ci]");
+    expect(await titleOfHead(s, pull.headRef)).toContain("Approved by maintainer");
+    const approved = await s.until("the check", () =>
+      s.repository.entity.checkRuns.find((run) => run.headSha === pull.headSha),
+    );
+    expect(approved.conclusion).toBe("success");
+  });
+
+  test("is approved by a command of people with write access alone, once", async () => {
+    const { s, pull, before } = await waiting();
+    const refused = s.github.as("stranger").comment(s.name, pull.issue.number, "/millwright approve");
+    await s.until("👎", () => refused.reactions.some((reaction) => reaction.content === "-1"));
+    expect(pull.headSha).toBe(before);
+    const approved = s.github.as("maintainer").comment(s.name, pull.issue.number, "/millwright approve");
+    await s.until("👍", () => approved.reactions.some((reaction) => reaction.content === "+1"));
+    const after = pull.headSha;
+    expect(after).not.toBe(before);
+    s.github.as("maintainer").comment(s.name, pull.issue.number, "/millwright approve");
+    await s.until("the answer", () =>
+      repliesOf(s, pull.issue.number).some((body) => body.includes("Nothing waits for approval")),
+    );
+    expect(pull.headSha).toBe(after);
+  });
+
+  test("is not approved over what a person pushed since", async () => {
+    const { s, pull } = await waiting();
+    const pushed = await s.github
+      .as("maintainer")
+      .push(s.name, { branch: pull.headRef, message: "docs: mine", files: { "MINE.md": "mine\n" } });
+    s.github.as("maintainer").comment(s.name, pull.issue.number, "/millwright approve");
+    await s.until("the answer", () =>
+      repliesOf(s, pull.issue.number).some((body) => body.includes("Somebody else pushed to this branch")),
+    );
+    expect(pull.headSha).toBe(pushed);
+  });
+
+  test("is approved once when the answer to the approval was lost", async () => {
+    const { s, pull, before } = await waiting();
+    s.github.faults.add({ method: "PATCH", path: /\/git\/refs\//, when: "after", status: 502, times: 1 });
+    const approved = s.github.as("maintainer").comment(s.name, pull.issue.number, "/millwright approve");
+    await s.until("👍", () => approved.reactions.some((reaction) => reaction.content === "+1"));
+    expect(await s.repository.git("rev-list", "--count", `${before}..${pull.headRef}`)).toContain("1");
+  });
+});
+
+describe("commits", () => {
+  test("are made through GitHub's API and verified where that is asked for", async () => {
+    const s = await start({ config: "commit:\n  viaApi: true\n  signOff: always\n" });
+    const run = await s.ended(s.labelIssue());
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    const pull = pullOf(s, run);
+    expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(true);
+    const message = await titleOfHead(s, pull.headRef);
+    expect(message).toMatch(
+      /^fix: change it\n[\s\S]*Refs #1[\s\S]*Co-authored-by: maintainer <[\s\S]*Signed-off-by: millwright\[bot\] </,
+    );
+    expect(s.github.requests.filter(({ path }) => path.includes("git-receive-pack"))).toEqual([]);
+  });
+
+  test("are made once through the API when its answer was lost", async () => {
+    const s = await start({ config: "commit:\n  viaApi: true\n" });
+    s.github.faults.add({ method: "POST", path: /\/git\/refs$/, when: "after", status: 502, times: 1 });
+    let lost = 0;
+    s.github.onRequest((request) => {
+      if (lost === 0 && JSON.stringify(request).includes("createCommitOnBranch")) lost += 1;
+    });
+    s.github.faults.add({ method: "POST", path: /graphql$/, when: "after", status: 502, times: 1 });
+    const run = await s.ended(s.labelIssue());
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    expect(await s.repository.git("rev-list", "--count", `main..${pullOf(s, run).headRef}`)).toContain("1");
+    expect(s.repository.pulls).toHaveLength(1);
+  });
+
+  test("are pushed by git where the API cannot make them", async () => {
+    const s = await start({
+      config: "commit:\n  viaApi: true\n",
+      model: (request) => {
+        if (request.stage === "analyse-issue" || request.turn > 0) return simpleWork(request);
+        const [edit] = (
+          simpleWork(request) as { message: { content: { name: string; input: Record<string, unknown> }[] } }
+        ).message.content;
+        return useTools(
+          [edit!.name, edit!.input],
+          ["run", { command: "mkdir -p bin && printf '#!/bin/sh\\necho hi\\n' > bin/hi && chmod 755 bin/hi" }],
+        );
+      },
+    });
+    const run = await s.ended(
+      s.labelIssue({
+        title: "Spell out ß and add bin/hi",
+        body: "slugify makes ß ss; bin/hi is an executable script that says hi.",
+      }),
+    );
+    const pull = pullOf(s, run);
+    expect(await s.repository.git("ls-tree", pull.headRef, "bin/hi")).toMatch(/^100755 /);
+    expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(false);
+  });
+
+  test("are signed off where CONTRIBUTING.md asks for it", async () => {
+    const s = await start({
+      repository: {
+        files: { "CONTRIBUTING.md": "Use `git commit -s`: we ask for a Developer Certificate of Origin.\n" },
+      },
+    });
+    const run = await s.ended(s.labelIssue());
+    expect(await titleOfHead(s, pullOf(s, run).headRef)).toContain("Signed-off-by: millwright[bot] <");
+  });
+});
+
+describe("the pull request", () => {
+  test("has the repository's template filled in", async () => {
+    const template = "<!-- Thank you! -->\n## Description\n\n## Checklist\n\n- [ ] I ran the tests\n";
+    const s = await start({ repository: { files: { ".github/pull_request_template.md": template } } });
+    const body = pullOf(s, await s.ended(s.labelIssue())).issue.body ?? "";
+    expect(body).toMatch(
+      /^## Description\n\n### What and why[\s\S]*Closes #1[\s\S]*## Checklist\n\n- \[ \] I ran the tests/,
+    );
+    expect(body).not.toContain("Thank you!");
+  });
+
+  test("is opened ready, with the failures in its text, where drafts are not available", async () => {
+    const s = await start({
+      repository: { drafts: false },
+      model: ({ stage, turn }) => {
+        if (stage === "analyse-issue") return analysis();
+        if (turn > 0) return finish("I tried.");
+        return useTools([
+          "write",
+          {
+            file_path: "test/wrong.test.js",
+            content: 'import { test } from "node:test";\ntest("wrong", () => { throw new Error("wrong"); });\n',
+          },
+        ]);
+      },
+    });
+    const issue = s.labelIssue();
+    const run = await s.ended(issue);
+    expect(run.outcome).toMatchObject({ kind: "draft" });
+    const pull = pullOf(s, run);
+    expect(pull.draft).toBe(false);
+    expect(pull.issue.body).toContain("The checks fail: `npm test`");
+    expect(labelsOf(s, issue)).toEqual(["agent:needs-review"]);
+  });
+
+  test("is updated by a retry of a failed run: the same branch, no second pull request, the old status folded", async () => {
+    let wrong = true;
+    const s = await start({
+      model: (request) => {
+        if (!wrong || request.stage === "analyse-issue") return simpleWork(request);
+        if (request.turn > 0) return finish("I tried.");
+        return useTools([
+          "write",
+          {
+            file_path: "test/wrong.test.js",
+            content: 'import { test } from "node:test";\ntest("wrong", () => { throw new Error("wrong"); });\n',
+          },
+        ]);
+      },
+    });
+    const issue = s.labelIssue();
+    const first = await s.ended(issue);
+    const pull = pullOf(s, first);
+    expect(pull.draft).toBe(true);
+    wrong = false;
+    s.github.as("maintainer").comment(s.name, issue, "/retry");
+    const second = await s.ended(issue, { runs: 2 });
+    expect(second.outcome).toMatchObject({ kind: "ready", pullRequest: { number: pull.issue.number } });
+    expect(s.repository.pulls).toHaveLength(1);
+    expect(pull.draft).toBe(false);
+    expect(await s.repository.file("test/wrong.test.js", pull.headRef)).toBeUndefined();
+    expect(labelsOf(s, issue)).toEqual(["agent:done"]);
+    expect(statusesOf(s, issue).map((comment) => comment.minimizedReason?.toLowerCase() ?? null)).toEqual([
+      "outdated",
+      null,
+    ]);
+  });
+});
