@@ -176,7 +176,7 @@ async function follow(app: LocalApp, repositoryId: number, issueNumber: number):
       drawn = lines.length;
       for (const line of lines) say(drawLine(line));
     } else {
-      for (const line of lines.filter(({ state }) => state === "done" || state === "failed")) {
+      for (const line of lines.filter(({ state }) => state !== "waiting" && state !== "active")) {
         const text = drawLine(line);
         if (printed.get(line.title) === `${line.state}${line.times}`) continue;
         printed.set(line.title, `${line.state}${line.times}`);

@@ -71,6 +71,6 @@ export function writeCommandFor(format: FormatCommand, files: readonly string[])
 }
 
 /** Returns text as one word for a POSIX shell. */
-export function shellQuoted(text: string): string {
+function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -19,6 +19,6 @@ export function errorLines(text: string): string[] {
 }
 
 /** Returns whether a line looks like an error, or like a place in one of the repository's files. */
-export function isErrorLine(line: string): boolean {
+function isErrorLine(line: string): boolean {
   return line.trim() !== "" && !noise.test(line) && (word.test(line) || place.test(line));
 }

@@ -40,7 +40,7 @@ export function failureSignature(commands: readonly FailedCommand[]): string {
 }
 
 /** Returns text without what differs between two runs that fail for the same reason. */
-export function normalised(text: string): string {
+function normalised(text: string): string {
   return (
     text
       .slice(0, 500)

@@ -31,7 +31,7 @@ export type Lookup =
   | { kind: "open"; path: string; begun?: RecordedStep; dropped: string[] };
 
 /** Rule 4: what travels between steps is ids, SHAs, counts and references. */
-export const maxStepBytes = 32 * 1024;
+const maxStepBytes = 32 * 1024;
 
 /**
  * The recorded steps of one run, followed while its pipeline is told again. Pure: no clock, no I/O.

@@ -15,7 +15,7 @@ export interface Performer {
 }
 
 /** The history names waits like steps; no step's name has a colon. */
-export const waitPrefix = "wait:";
+const waitPrefix = "wait:";
 
 /** The `Run` that a pipeline gets: every call is looked up in the history first. */
 export function createRun(history: History, performer: Performer, branch = ""): Run {

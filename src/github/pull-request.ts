@@ -36,7 +36,7 @@ export async function putPullRequest(octokit: ProbotOctokit, wanted: PullRequest
   }
 }
 
-export async function openPullRequestOf(
+async function openPullRequestOf(
   octokit: ProbotOctokit,
   { owner, repo, branch }: Pick<PullRequestText, "owner" | "repo" | "branch">,
 ): Promise<OwnPullRequest | undefined> {

@@ -19,7 +19,7 @@ export const PipelineName = z.enum(["issue-to-pr", "iterate-pr", "answer-command
 export type PipelineName = z.infer<typeof PipelineName>;
 
 /** The act that asked for the run; decides which object is acknowledged and what is re-read before an effect. */
-export const Trigger = z.discriminatedUnion("kind", [
+const Trigger = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("label"), label: z.string() }),
   z.object({ kind: z.literal("comment"), commentId: z.number().int(), nodeId: z.string() }),
   z.object({ kind: z.literal("review"), reviewId: z.number().int(), nodeId: z.string() }),
@@ -27,7 +27,6 @@ export const Trigger = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("button") }),
   z.object({ kind: z.literal("state") }),
 ]);
-export type Trigger = z.infer<typeof Trigger>;
 
 /** What `answer-command` is asked to do. `unlabelled` and `closed` are states, not commands: nobody is asked for permission. */
 export const CommandWord = z.enum([

@@ -5,7 +5,7 @@ import { findSecretValues } from "./secrets.ts";
 import { findSize } from "./size.ts";
 import { findTestTampering } from "./test-tamper.ts";
 
-export type { Change, FileChange, Finding, GuardPolicy, Verdict } from "./change.ts";
+export type { Change, FileChange, GuardPolicy, Verdict } from "./change.ts";
 
 /**
  * Judges a whole change before anything of it leaves the machine (security.md M7; docs/guard.md explains the rules).

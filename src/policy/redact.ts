@@ -23,7 +23,7 @@ export interface Secret {
 }
 
 /** Values shorter than this are not looked for: they would hide ordinary words. */
-export const minSecretLength = 6;
+const minSecretLength = 6;
 
 /** A value must leave this many letters and digits to be looked for with separators in between. */
 const minSqueezedLength = 16;

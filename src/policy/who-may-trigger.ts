@@ -4,7 +4,7 @@ export type Permission = "none" | "read" | "triage" | "write" | "maintain" | "ad
 export type Allowed = { allowed: true } | { allowed: false; reason: string };
 
 /** How many runs the author of an issue may start by answering questions (product.md B7). */
-export const maxAnswersByAuthor = 3;
+const maxAnswersByAuthor = 3;
 
 const mayWrite: readonly string[] = ["write", "maintain", "admin"] satisfies Permission[];
 

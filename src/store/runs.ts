@@ -44,7 +44,7 @@ export function createRuns(db: Db): Store["runs"] {
  * Files intents as queued runs, each with its text as a blob, in one short transaction whatever their number.
  * Returns for each intent its run's key and whether that run was there already: a run's key is taken for ever.
  */
-export async function fileRuns(
+async function fileRuns(
   db: Queries & Pick<Db, "transaction">,
   intents: readonly Intent[],
   priorityOf: (intent: Intent) => number,
@@ -171,10 +171,7 @@ async function rememberRepositories(db: Queries, intents: readonly Intent[]): Pr
 }
 
 /** Keys of the runs of a repository or of an installation that have not ended. */
-export async function activeRunKeys(
-  db: Db,
-  of: { repositoryId: number } | { installationId: number },
-): Promise<string[]> {
+async function activeRunKeys(db: Db, of: { repositoryId: number } | { installationId: number }): Promise<string[]> {
   const mine =
     "repositoryId" in of ? eq(runs.repositoryId, of.repositoryId) : eq(runs.installationId, of.installationId);
   const rows = await db

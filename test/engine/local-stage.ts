@@ -32,10 +32,7 @@ interface Line {
 }
 
 /** Stages on one database; each begins with empty tables. */
-export function localStages(
-  database: Database,
-  openLine: (dieAtRequest: number) => Promise<Line>,
-): () => Promise<LocalStage> {
+function localStages(database: Database, openLine: (dieAtRequest: number) => Promise<Line>): () => Promise<LocalStage> {
   return async () => {
     await empty(database.db);
     let killed = false;

@@ -17,7 +17,17 @@ const analysis: Analysis = {
 };
 const posted = planText(analysis);
 const comment = (plan: string, ticked: boolean) =>
-  ["### ✋ Plan: may this be built?", "", plan, "", approveBox(ticked), "", "<sub>Tick the box.</sub>", "", "<!-- mark -->"].join("\n");
+  [
+    "### ✋ Plan: may this be built?",
+    "",
+    plan,
+    "",
+    approveBox(ticked),
+    "",
+    "<sub>Tick the box.</sub>",
+    "",
+    "<!-- mark -->",
+  ].join("\n");
 
 describe("readPlanEdit", () => {
   test("readPlanEdit approves when the box alone was ticked, whatever the line ends", () => {

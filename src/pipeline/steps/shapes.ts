@@ -81,7 +81,7 @@ export const Environment = z.object({
 });
 export type Environment = z.infer<typeof Environment>;
 
-export const GuardFinding = z.object({
+const GuardFinding = z.object({
   rule: z.string(),
   severity: z.enum(["block", "draft", "note"]),
   path: z.string().optional(),

@@ -187,7 +187,7 @@ export class Webhooks {
 
   private track(sending: Promise<unknown>): void {
     this.inFlight.add(sending);
-    sending.finally(() => this.inFlight.delete(sending));
+    void sending.finally(() => this.inFlight.delete(sending));
   }
 
   private async send(delivery: Delivery): Promise<void> {
