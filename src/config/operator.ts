@@ -325,6 +325,8 @@ export function prepareSetup({ ownAddress }: { ownAddress: boolean }) {
     webhookProxyUrl: given("WEBHOOK_PROXY_URL"),
     pageUrl: `http://${given("HOST") ?? "localhost"}:${given("PORT") ?? 3000}`,
     gitHub: given("GHE_HOST") ?? "github.com",
+    // Nothing is delivered before there is an App, and a channel that cannot be reached would end set-up.
+    forProbot: { ...env, WEBHOOK_PROXY_URL: undefined },
   };
 }
 

@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   let arrives = writeManifest(directory, hookUrl);
 
   await run(() => undefined, {
-    env: process.env,
+    env: environment.forProbot,
     log: pino({ level: "warn" }) as never,
     updateEnv(found: Record<string, string | undefined>) {
       const given = Object.fromEntries(

@@ -34,21 +34,42 @@ export interface Child {
   lines(): Line[];
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** Waits until `look` gives something; fails when the process ends before. */
-  until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, seconds?: number): Promise<T>;
+  until<T>(
+    what: string,
+    look: () => T | undefined | false | Promise<T | undefined | false>,
+    seconds?: number,
+  ): Promise<T>;
   kill(signal: NodeJS.Signals): void;
 }
 
 /** Starts a program of the App with exactly this environment, in a directory of its own unless `cwd` is given. */
-export async function startProgram(program: keyof typeof programs, environment: Record<string, string>, cwd = mkdtempSync(join(tmpdir(), "millwright-cwd-"))): Promise<Child> {
-  const [port, healthPort] = [environment["PORT"] ?? String(await freePort()), environment["MILLWRIGHT_HEALTH_PORT"] ?? String(await freePort())];
+export async function startProgram(
+  program: keyof typeof programs,
+  environment: Record<string, string>,
+  cwd = mkdtempSync(join(tmpdir(), "millwright-cwd-")),
+): Promise<Child> {
+  const [port, healthPort] = [
+    environment["PORT"] ?? String(await freePort()),
+    environment["MILLWRIGHT_HEALTH_PORT"] ?? String(await freePort()),
+  ];
   const child = spawn(process.execPath, [...programs[program], ...(environment["ARGUMENTS"]?.split(" ") ?? [])], {
     cwd,
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], HOST: "127.0.0.1", PORT: port, MILLWRIGHT_HEALTH_PORT: healthPort, ...environment },
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      HOST: "127.0.0.1",
+      PORT: port,
+      MILLWRIGHT_HEALTH_PORT: healthPort,
+      ...environment,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((settle) => child.on("close", (code, signal) => settle({ code, signal })));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((settle) =>
+    child.on("close", (code, signal) => settle({ code, signal })),
+  );
   return {
     pid: child.pid ?? 0,
     url: `http://127.0.0.1:${port}`,
@@ -57,7 +78,7 @@ export async function startProgram(program: keyof typeof programs, environment: 
     lines: () => text.split("\n").flatMap(parsedLine),
     exited,
     kill: (signal) => child.kill(signal),
-    async until(what, look, seconds = 120) {
+    async until(what, look, seconds = 240) {
       const until = Date.now() + seconds * 1000;
       for (;;) {
         const found = await Promise.resolve(look()).catch(() => undefined);
@@ -98,7 +119,13 @@ export async function startStage(modelUrl: string): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), "millwright-run-"));
   const github = await startGitHub(join(directory, "github"));
   github.createUser("maintainer");
-  const repository = await github.createRepository({ owner: "acme", name: "text-tools", fromDirectory: "test/fixtures/repos/text-tools", private: true, collaborators: { maintainer: "write" } });
+  const repository = await github.createRepository({
+    owner: "acme",
+    name: "text-tools",
+    fromDirectory: "test/fixtures/repos/text-tools",
+    private: true,
+    collaborators: { maintainer: "write" },
+  });
   github.install({ owner: "acme" });
   const children: Child[] = [];
   const environment = {
@@ -125,14 +152,17 @@ export async function startStage(modelUrl: string): Promise<Stage> {
     },
     async start(main, more = {}) {
       const { GITHUB_API_URL, GITHUB_SERVER_URL, ...rest } = environment;
-      const address: Record<string, string> = more["GHE_HOST"] === undefined ? { GITHUB_API_URL, GITHUB_SERVER_URL } : {};
+      const address: Record<string, string> =
+        more["GHE_HOST"] === undefined ? { GITHUB_API_URL, GITHUB_SERVER_URL } : {};
       const child = await startMain(main, { ...rest, ...address, ...more });
       children.push(child);
       if (more["WEBHOOK_PROXY_URL"] === undefined) github.setWebhookUrl(`${child.url}${webhookPath}`);
       return child;
     },
     async pullRequest(child, issue) {
-      await child.until("the run to end", () => repository.issue(issue).labels.some(({ name }) => /^agent:(done|needs|failed)/.test(name)));
+      await child.until("the run to end", () =>
+        repository.issue(issue).labels.some(({ name }) => /^agent:(done|needs|failed)/.test(name)),
+      );
       const pull = repository.pulls.find(({ issue: { body } }) => body?.includes(`Closes #${issue}`));
       if (pull === undefined) throw new Error(`The run ended without a pull request:\n${child.text().slice(-4_000)}`);
       return pull.issue.number;
@@ -151,7 +181,13 @@ export function deliver(child: Child, body: string, headers: Record<string, stri
   return fetch(`${child.url}${webhookPath}`, {
     method: "POST",
     body,
-    headers: { "content-type": "application/json", "x-github-event": "issues", "x-github-delivery": randomUUID(), "x-hub-signature-256": signature(body), ...headers },
+    headers: {
+      "content-type": "application/json",
+      "x-github-event": "issues",
+      "x-github-delivery": randomUUID(),
+      "x-hub-signature-256": signature(body),
+      ...headers,
+    },
   });
 }
 

@@ -23,8 +23,23 @@ async function startHeldModel(meanwhile: () => RawReply) {
     const turn = (body.messages as { role: string }[]).filter(({ role }) => role === "assistant").length;
     if (turn === 0) {
       return useTools(
-        ["edit", { file_path: "src/slugify.js", old_string: ".toLowerCase()", new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")' }],
-        ["edit", { file_path: "test/slugify.test.js", old_string: 'test("slugify drops', new_string: 'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops' }],
+        [
+          "edit",
+          {
+            file_path: "src/slugify.js",
+            old_string: ".toLowerCase()",
+            new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")',
+          },
+        ],
+        [
+          "edit",
+          {
+            file_path: "test/slugify.test.js",
+            old_string: 'test("slugify drops',
+            new_string:
+              'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
+          },
+        ],
       );
     }
     if (held.goOn) return finish("`ß` becomes `ss`.");
@@ -55,7 +70,8 @@ async function finishesAfter(main: Main, at: Stage, issue: number): Promise<Chil
   return child;
 }
 
-describe("stopping in the middle of a run", () => {
+// Two runs of a whole pipeline and three starts, also on a busy machine.
+describe("stopping in the middle of a run", { timeout: 300_000 }, () => {
   test("SIGTERM while the model is silent: code 0 within 10 s, the next start finishes the run", async () => {
     const { url, held } = await startHeldModel(() => "silence");
     stage = await startStage(url);
@@ -98,8 +114,9 @@ describe("stopping in the middle of a run", () => {
     // GitHub may deliver again what it did not hear an answer to.
     const labeled = stage.github.deliveries.find(({ action }) => action === "labeled")!;
     await stage.github.redeliver(labeled.id);
-    await next.until("the delivery was seen", () => next.lines().some(({ msg, ...line }) => msg === "delivery repeated" && line["deliveryId"] === labeled.id));
+    await next.until("the delivery was seen", () =>
+      next.lines().some(({ msg, ...line }) => msg === "delivery repeated" && line["deliveryId"] === labeled.id),
+    );
     expect(stage.repository.pulls).toHaveLength(1);
   });
 });
-
