@@ -34,7 +34,6 @@ export async function workspaceFigures(): Promise<Figure[]> {
     for (let round = 0; round <= rounds; round++) {
       await mkdir(join(directory, `round-${round}`));
       const one = await measureOnce(join(directory, `round-${round}`), url, round % 2 === 1);
-      if (process.env.BENCH_DEBUG) console.error(one);
       if (round === 0) continue;
       for (const name of ["clone", "cold", "warm", "history"] as const) times[name].push(one[name]);
     }

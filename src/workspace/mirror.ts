@@ -379,7 +379,7 @@ function fullName(ref: string): string {
   return ref === "HEAD" || ref.startsWith("refs/") ? ref : `refs/heads/${ref}`;
 }
 
-export async function exists(path: string): Promise<boolean> {
+async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,

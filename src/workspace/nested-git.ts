@@ -15,7 +15,7 @@ interface Place {
  * configuration as soon as it looks at its directory, and that configuration can name programs to run; so this is
  * asked before any git command that reads the tree (security.md M2).
  */
-export async function findNestedGit({ gitDir, tree, excluded }: Place): Promise<string[]> {
+async function findNestedGit({ gitDir, tree, excluded }: Place): Promise<string[]> {
   const found = await search(tree, "", new Set(excluded));
   return found.length === 0 ? [] : withoutIgnored(gitDir, tree, found);
 }
