@@ -191,11 +191,15 @@ describe("commits", () => {
       config: "commit:\n  viaApi: true\n",
       model: (request) => {
         if (request.stage === "analyse-issue" || request.turn > 0) return simpleWork(request);
-        const [edit] = (
-          simpleWork(request) as { message: { content: { name: string; input: Record<string, unknown> }[] } }
-        ).message.content;
         return useTools(
-          [edit!.name, edit!.input],
+          [
+            "edit",
+            {
+              file_path: "src/slugify.js",
+              old_string: ".toLowerCase()",
+              new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")',
+            },
+          ],
           ["run", { command: "mkdir -p bin && printf '#!/bin/sh\\necho hi\\n' > bin/hi && chmod 755 bin/hi" }],
         );
       },
