@@ -26,7 +26,7 @@ export interface LogLine {
   durationMs?: number;
 }
 
-const server = join(import.meta.dirname, "../../src/run/server.ts");
+const root = join(import.meta.dirname, "../..");
 const readySeconds = 120;
 
 /**
@@ -48,7 +48,7 @@ export async function startServer(options: {
   // Not from here: a .env file of the developer's must not be read.
   const child = spawn(
     process.execPath,
-    [...(profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]), server],
+    [...(profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]), ...(await startArguments())],
     {
       cwd: directory,
       stdio: ["ignore", output, output],
@@ -100,6 +100,16 @@ export async function startServer(options: {
       clearTimeout(late);
     },
   };
+}
+
+/** What `npm start` passes to node: its flags are part of what is measured. */
+async function startArguments(): Promise<string[]> {
+  const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { scripts: { start: string } };
+  const [node, ...args] = scripts.start.split(" ");
+  const file = args.pop();
+  if (node !== "node" || file === undefined || !file.endsWith(".ts"))
+    throw new Error(`The start script must be "node [flags] <file>.ts", but is ${JSON.stringify(scripts.start)}`);
+  return [...args, join(root, file)];
 }
 
 /** The daily limits are not what is measured. */
