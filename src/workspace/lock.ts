@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** A holder says that it lives every so often … */
@@ -16,7 +15,7 @@ const queues = new Map<string, Promise<void>>();
 /**
  * Runs `work` while nobody else holds the lock at `path`, in this process or another. A holder that was killed does not
  * keep it: on this machine its process id is looked up, elsewhere its file grows stale. Throws the signal's reason when
- * it aborts while waiting.
+ * it aborts while waiting, and ENOENT when the directory of `path` is not there.
  */
 export async function withLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const before = queues.get(path) ?? Promise.resolve();
@@ -40,7 +39,6 @@ export async function withLock<T>(path: string, signal: AbortSignal, work: () =>
 }
 
 async function acquire(path: string, signal: AbortSignal): Promise<() => Promise<void>> {
-  await mkdir(dirname(path), { recursive: true });
   const id = JSON.stringify({
     host: hostname(),
     pid: process.pid,

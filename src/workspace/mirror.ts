@@ -110,6 +110,11 @@ export class Mirror {
     }
   }
 
+  /** The repository is forgotten: history that was not begun never is. */
+  abandon(): void {
+    this.#wanted.length = 0;
+  }
+
   /** Waits, but not for ever, until the history that is on its way has come. */
   async historyArrived(): Promise<void> {
     this.startHistory();
@@ -145,6 +150,7 @@ export class Mirror {
       await utimes(this.#directory, now, now);
       return;
     }
+    await mkdir(this.#directory, { recursive: true });
     await withLock(join(this.#directory, "tree.lock"), signal, async () => {
       if ((await exists(join(this.treeDir, "HEAD"))) && !(await exists(damaged))) return;
       await this.#startAnew();

@@ -77,7 +77,11 @@ export function createWorkspaces(options: WorkspacesOptions): LocalWorkspaces {
     },
     sweep: () => sweepDirectories(directories),
     async forget(repositoryId) {
-      for (const path of mirrors.keys()) if (path.split("/").at(-2) === String(repositoryId)) mirrors.delete(path);
+      for (const [path, mirror] of mirrors) {
+        if (path.split("/").at(-2) !== String(repositoryId)) continue;
+        mirror.abandon();
+        mirrors.delete(path);
+      }
       await Promise.all(spares);
       for (const installation of await readdir(directories.mirrors).catch(() => [])) {
         const path = join(directories.mirrors, installation, String(repositoryId));
