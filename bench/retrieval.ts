@@ -3,10 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { forgetContexts } from "../src/agent/context/context-cache.ts";
 import { largestIndexedBytes } from "../src/agent/context/file-facts.ts";
 import { fileKind } from "../src/agent/context/file-kind.ts";
-import { selectContext } from "../src/agent/context/select-context.ts";
+import { forgetSelections, selectContext } from "../src/agent/context/select-context.ts";
 import { gitEnvironment } from "../src/workspace/git-environment.ts";
 import { openSourceTree } from "../src/workspace/source-tree.ts";
 import { type PlainDocument, plainBm25, plainDocument } from "./retrieval/bm25.ts";
@@ -58,8 +57,8 @@ export async function speedFigures(): Promise<Figure[]> {
   try {
     const { gitDir, commit, issue } = await writeLargeRepository(directory, 20_000);
     const run = async () => {
+      forgetSelections();
       const started = performance.now();
-      forgetContexts();
       await selectContext({ tree: openSourceTree(gitDir, commit), issue, cacheDirectory: join(directory, "cache") });
       return (performance.now() - started) / 1000;
     };

@@ -8,18 +8,6 @@ const k1 = 1.2;
 const b = 0.75;
 const pathRepeats = 3;
 
-/** Words of letters and digits, in lower case; an identifier of several parts counts as its parts and as itself. */
-export function plainWords(text: string): string[] {
-  return [...text.matchAll(/[A-Za-z][A-Za-z0-9]*|[0-9]+/g)].flatMap(([word]) => {
-    const parts = word
-      .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
-      .replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2")
-      .toLowerCase()
-      .split(" ");
-    return parts.length > 1 ? [...parts, word.toLowerCase()] : parts;
-  });
-}
-
 export function plainDocument(content: Buffer): PlainDocument {
   const counts = new Map<string, number>();
   const words = content.subarray(0, 8000).includes(0) ? [] : plainWords(content.toString("utf8"));
@@ -49,4 +37,16 @@ export function plainBm25(files: readonly { path: string; document: PlainDocumen
     }
   }
   return documents.sort((x, y) => y.score - x.score || (x.path < y.path ? -1 : 1)).map(({ path }) => path);
+}
+
+/** Words of letters and digits, in lower case; an identifier of several parts counts as its parts and as itself. */
+function plainWords(text: string): string[] {
+  return [...text.matchAll(/[A-Za-z][A-Za-z0-9]*|[0-9]+/g)].flatMap(([word]) => {
+    const parts = word
+      .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+      .replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2")
+      .toLowerCase()
+      .split(" ");
+    return parts.length > 1 ? [...parts, word.toLowerCase()] : parts;
+  });
 }

@@ -65,7 +65,7 @@ const factsName = "facts.bin";
 const commitsName = "commits.json";
 
 /** Says how records are laid out and what is in them; another version's file is not read. */
-const format = Buffer.from("MWCTX002");
+const format = Buffer.from("MWCTX003");
 
 function header(parts: readonly Buffer[]): Buffer {
   const bytes = Buffer.alloc(16);

@@ -49,26 +49,9 @@ export class FactStore {
 
   /** The facts of a blob as views into the store: valid as long as the store, not to be changed. */
   get(blobSha: string): FileFacts | undefined {
-    const record = this.#record(blobSha);
-    if (!record) return undefined;
-    const wordLength = record[10]!;
-    const definitionLength = record[11]!;
-    const countsAt = headerWords + wordLength;
-    const definitionsAt = countsAt + Math.ceil(wordLength / 4);
-    const importsAt = definitionsAt + definitionLength;
-    const imports = bytesOf(record, importsAt).subarray(0, record[12]!);
-    return {
-      sizeBytes: record[14]! >>> 0,
-      words: record.subarray(headerWords, countsAt),
-      counts: bytesOf(record, countsAt).subarray(0, wordLength),
-      definitions: record.subarray(definitionsAt, importsAt),
-      wordCount: record[9]!,
-      get imports() {
-        const text = Buffer.from(imports.buffer, imports.byteOffset, imports.length).toString("utf8");
-        return text === "" ? [] : text.split("\n");
-      },
-      generated: record[13] === 1,
-    };
+    const place = this.#places.get(blobSha);
+    if (place === undefined) return undefined;
+    return new StoredFacts(this.#chunks[Math.floor(place / chunkWords)]!, place % chunkWords);
   }
 
   /** A store of only those blobs, for which this one has facts. */
@@ -126,6 +109,67 @@ export class FactStore {
     const chunk = this.#chunks[Math.floor(place / chunkWords)]!;
     const start = place % chunkWords;
     return chunk.subarray(start, start + chunk[start]!);
+  }
+}
+
+/** One record. Views are made when they are asked for: tens of thousands of them kept would cost more than the search. */
+class StoredFacts implements FileFacts {
+  readonly #chunk: Int32Array;
+  readonly #at: number;
+
+  constructor(chunk: Int32Array, at: number) {
+    this.#chunk = chunk;
+    this.#at = at;
+  }
+
+  get sizeBytes(): number {
+    return this.#chunk[this.#at + 14]! >>> 0;
+  }
+
+  get wordCount(): number {
+    return this.#chunk[this.#at + 9]!;
+  }
+
+  get generated(): boolean {
+    return this.#chunk[this.#at + 13] === 1;
+  }
+
+  get words(): Int32Array {
+    return this.#chunk.subarray(this.#at + headerWords, this.#countsAt);
+  }
+
+  get counts(): Uint8Array {
+    return this.#bytes(this.#countsAt, this.#wordLength);
+  }
+
+  get definitions(): Int32Array {
+    return this.#chunk.subarray(this.#definitionsAt, this.#importsAt);
+  }
+
+  get imports(): readonly string[] {
+    const { buffer, byteOffset, byteLength } = this.#bytes(this.#importsAt, this.#chunk[this.#at + 12]!);
+    const text = Buffer.from(buffer, byteOffset, byteLength).toString("utf8");
+    return text === "" ? [] : text.split("\n");
+  }
+
+  get #wordLength(): number {
+    return this.#chunk[this.#at + 10]!;
+  }
+
+  get #countsAt(): number {
+    return this.#at + headerWords + this.#wordLength;
+  }
+
+  get #definitionsAt(): number {
+    return this.#countsAt + Math.ceil(this.#wordLength / 4);
+  }
+
+  get #importsAt(): number {
+    return this.#definitionsAt + this.#chunk[this.#at + 11]!;
+  }
+
+  #bytes(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.#chunk.buffer, this.#chunk.byteOffset + at * 4, length);
   }
 }
 

@@ -1,5 +1,6 @@
+import { IdentifierTable } from "./identifier-table.ts";
 import { WordSlots } from "./word-slots.ts";
-import { partOfWord, scanWords, wordNumber } from "./words.ts";
+import { IdentifierCursor, partOfWord, splitIdentifier, splitKinds, splitWords, wordNumber } from "./words.ts";
 
 /** What is kept of one file's content, by its blob: enough to rank it, never its text. */
 export interface FileFacts {
@@ -66,47 +67,93 @@ export function readFacts(content: Uint8Array): FileFacts {
   const bytes = Buffer.from(content.buffer, content.byteOffset, Math.min(content.byteLength, largestIndexedBytes));
   if (bytes.subarray(0, 8000).includes(0) || isMinified(bytes))
     return { ...emptyFacts, sizeBytes: content.byteLength, generated: true };
-  tally.clear();
-  defined.clear();
   const imports = new Set<string>();
-  let wordCount = 0;
-  let identifierStart = -1;
-  let defining = false;
+  identifiers.reset(bytes);
+  known.reset();
   let definerEnd = -1;
   let receiverEnd = -1;
   let importEnd = 0;
-  scanWords(bytes, (word, start, end, kind) => {
-    wordCount++;
-    tally.add(word);
-    if (start !== identifierStart) {
-      identifierStart = start;
-      const named = definerEnd >= 0 && start >= receiverEnd && isBlank(bytes, Math.max(definerEnd, receiverEnd), start);
-      if (start >= receiverEnd) definerEnd = -1;
-      defining = named || (bytes[end] === openParen && definesMethod(bytes, start, end));
+  const cursor = new IdentifierCursor(bytes);
+  while (cursor.next()) {
+    const { start, end } = cursor;
+    const id = identifiers.add(start, end, cursor.hash);
+    if (id === known.size) known.add(bytes, start, end);
+    const role = known.roles[id]!;
+    const named = definerEnd >= 0 && start >= receiverEnd && isBlank(bytes, Math.max(definerEnd, receiverEnd), start);
+    if (start >= receiverEnd) definerEnd = -1;
+    if (role & definer) {
+      definerEnd = end;
+      receiverEnd = bytes[end + 1] === openParen ? bytes.indexOf(closeParen, end) + 1 : -1;
+    } else if (named && role & qualifier) {
+      definerEnd = end;
+    } else if (!(role & notMethod) && known.defined[id] === 0) {
+      if (named || (bytes[end] === openParen && definesMethod(bytes, start, end))) known.defined[id] = 1;
     }
-    const keyword = kind === partOfWord ? -1 : keywords.find(word);
-    if (keyword >= 0) {
-      const role = rolesOf[keyword]!;
-      if (role & definer) {
-        defining = false;
-        definerEnd = end;
-        receiverEnd = bytes[end + 1] === openParen ? bytes.indexOf(closeParen, end) + 1 : -1;
-      } else if (defining && role & qualifier) {
-        defining = false;
-        definerEnd = end;
-      } else if (role & notMethod) defining = false;
-      if (role & importer && start >= importEnd) importEnd = readImport(bytes, start, end, imports);
-    }
-    if (defining) defined.add(word);
-  });
+    if (role & importer && start >= importEnd) importEnd = readImport(bytes, start, end, imports);
+  }
+  tally.clear();
+  definitions.clear();
+  let wordCount = 0;
+  for (let id = 0; id < known.size; id++) {
+    const count = identifiers.count(id);
+    const from = known.firstWords[id]!;
+    const to = known.firstWords[id + 1]!;
+    wordCount += (to - from) * count;
+    for (let at = from; at < to; at++) tally.add(known.words[at]!, count);
+    if (known.defined[id] === 1) for (let at = from; at < to; at++) definitions.add(known.words[at]!, 1);
+  }
   return {
     sizeBytes: content.byteLength,
     ...tally.read(),
-    definitions: defined.read().words,
+    definitions: definitions.read().words,
     wordCount,
     imports: [...imports],
     generated: saysGenerated(bytes),
   };
+}
+
+/** By the number of an identifier: its words, its role as a keyword, and whether the file defines it. */
+class KnownIdentifiers {
+  size = 0;
+  roles = new Uint8Array(1 << 11);
+  defined = new Uint8Array(1 << 11);
+  /** Where the words of an identifier begin; those of the next one follow. */
+  firstWords = new Int32Array((1 << 11) + 1);
+  words = new Int32Array(1 << 13);
+  #wordsUsed = 0;
+
+  reset(): void {
+    this.size = 0;
+    this.#wordsUsed = 0;
+  }
+
+  add(bytes: Uint8Array, start: number, end: number): void {
+    if (this.size === this.roles.length) this.#grow();
+    const id = this.size++;
+    this.roles[id] = 0;
+    this.defined[id] = 0;
+    const count = splitIdentifier(bytes, start, end);
+    for (let at = 0; at < count; at++) {
+      const word = splitWords[at]!;
+      if (this.#wordsUsed === this.words.length) this.words = larger(this.words, new Int32Array(this.words.length * 2));
+      this.words[this.#wordsUsed++] = word;
+      const keyword = splitKinds[at] === partOfWord ? -1 : keywords.find(word);
+      if (keyword >= 0) this.roles[id] = rolesOf[keyword]!;
+    }
+    this.firstWords[id + 1] = this.#wordsUsed;
+  }
+
+  #grow(): void {
+    const length = this.roles.length * 2;
+    this.roles = larger(this.roles, new Uint8Array(length));
+    this.defined = larger(this.defined, new Uint8Array(length));
+    this.firstWords = larger(this.firstWords, new Int32Array(length + 1));
+  }
+}
+
+function larger<T extends Uint8Array | Int32Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
 }
 
 const newline = 0x0a;
@@ -128,7 +175,9 @@ function isMinified(bytes: Buffer): boolean {
 
 /** The marks that generators leave, such as Go's: https://go.dev/s/generatedcode */
 function saysGenerated(bytes: Buffer): boolean {
-  const head = bytes.toString("latin1", 0, Math.min(bytes.length, 1000));
+  const start = bytes.subarray(0, 1000);
+  if (!start.includes("enerated") && !start.includes("ENERATED")) return false;
+  const head = start.toString("latin1");
   return /@generated\b|\bcode generated\b.*\bdo not edit\b|\bauto-?generated\b.*\bdo not (?:edit|modify)\b|\bthis file (?:is|was) (?:auto(?:matically)?[- ]?)?generated\b/i.test(
     head,
   );
@@ -230,9 +279,11 @@ class Tally {
     this.#size = 0;
   }
 
-  add(key: number): void {
+  add(key: number, times: number): void {
     const slot = this.#slotOf(key);
-    if (this.#counts[slot]!++ !== 0) return;
+    const before = this.#counts[slot]!;
+    this.#counts[slot] = before + times;
+    if (before !== 0) return;
     this.#keys[slot] = key;
     this.#slots[this.#size++] = slot;
     if (this.#size === this.#slots.length) this.#grow();
@@ -271,5 +322,8 @@ class Tally {
   }
 }
 
+/** Made once: a selection reads tens of thousands of files, one after the other. */
+const identifiers = new IdentifierTable();
+const known = new KnownIdentifiers();
 const tally = new Tally();
-const defined = new Tally();
+const definitions = new Tally();

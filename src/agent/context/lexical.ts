@@ -1,4 +1,3 @@
-import { breathe } from "./breathe.ts";
 import type { Candidate } from "./candidates.ts";
 import type { Query } from "./query.ts";
 import { WordSlots } from "./word-slots.ts";
@@ -25,14 +24,11 @@ export interface LexicalScores {
   best(index: number): readonly number[];
 }
 
-export async function lexicalScores(candidates: readonly Candidate[], query: Query): Promise<LexicalScores> {
+export function lexicalScores(candidates: readonly Candidate[], query: Query): LexicalScores {
   const words = [...query.words.keys()];
   const slots = new WordSlots(words);
   const rows = new HitRows(slots, words.length, candidates.length);
-  for (const candidate of candidates) {
-    rows.add(candidate);
-    if (rows.count % 2000 === 0) await breathe();
-  }
+  for (const candidate of candidates) rows.add(candidate);
   const weights = wordWeights(candidates, rows, words, query);
   const averageLength = average(candidates.filter(isSearched).map(({ facts }) => facts.wordCount));
   const all = new Float64Array(candidates.length);

@@ -1,6 +1,7 @@
 import type { SourceTree } from "../../workspace/source-tree.ts";
 import { estimateTokens } from "../tokens.ts";
-import type { Ranked } from "./select-context.ts";
+import { breathe } from "./breathe.ts";
+import type { Ranked } from "./rank-files.ts";
 import { scanWords } from "./words.ts";
 
 /** Of the budget: the list of files with reasons takes at most this share, … */
@@ -43,7 +44,9 @@ export async function packContext(
   pack.add("\n# Contents\n");
   for (const one of shown) {
     const text = contents.get(one.blobSha);
-    if (text !== undefined) addFile(pack, one, text);
+    if (text === undefined) continue;
+    addFile(pack, one, text);
+    await breathe();
   }
   return pack.text;
 }

@@ -26,24 +26,60 @@ for (let byte = 0x61; byte <= 0x7a; byte++) classes[byte] = lower;
 for (let byte = 0x41; byte <= 0x5a; byte++) classes[byte] = upper;
 for (let byte = 0x30; byte <= 0x39; byte++) classes[byte] = digit;
 for (let byte = 0x80; byte <= 0xff; byte++) classes[byte] = lower;
-classes[0x5f] = joiner;
+const joinerByte = 0x5f;
+classes[joinerByte] = joiner;
 
 /**
  * Calls `sink` for every word of `bytes`: identifiers split at case changes and underscores, lower-cased (ASCII),
  * with a light English stem. Single characters and runs longer than any identifier (encoded data) are left out.
  */
 export function scanWords(bytes: Uint8Array, sink: WordSink): void {
-  const length = bytes.length;
-  let at = 0;
-  while (at < length) {
-    if (classes[bytes[at]!] === other) {
-      at++;
-      continue;
+  const cursor = new IdentifierCursor(bytes);
+  while (cursor.next()) {
+    const count = splitIdentifier(bytes, cursor.start, cursor.end);
+    for (let at = 0; at < count; at++) sink(splitWords[at]!, cursor.start, cursor.end, splitKinds[at]! as WordKind);
+  }
+}
+
+/** Steps through the identifiers of `bytes`. A cursor and not a callback: it is the innermost loop of all. */
+export class IdentifierCursor {
+  /** The bytes of the identifier that the cursor is at. */
+  start = 0;
+  end = 0;
+  /** A number that equal identifiers share, and few others. */
+  hash = 0;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Goes to the next identifier; false where there is none. */
+  next(): boolean {
+    const bytes = this.#bytes;
+    const length = bytes.length;
+    let at = this.end;
+    while (at < length) {
+      let byte = bytes[at]!;
+      if (classes[byte] === other) {
+        at++;
+        continue;
+      }
+      const start = at;
+      let hash = fnvBasis;
+      do {
+        hash = Math.imul(hash ^ byte, fnvPrime);
+        if (++at === length) break;
+        byte = bytes[at]!;
+      } while (classes[byte] !== other);
+      if (at - start < 2 || at - start > longestIdentifierBytes) continue;
+      this.start = start;
+      this.end = at;
+      this.hash = hash;
+      return true;
     }
-    const start = at;
-    do at++;
-    while (at < length && classes[bytes[at]!] !== other);
-    if (at - start > 1 && at - start <= longestIdentifierBytes) scanIdentifier(bytes, start, at, sink);
+    this.end = length;
+    return false;
   }
 }
 
@@ -58,52 +94,50 @@ export function wordNumber(text: string): number {
 
 const folded = new Uint8Array(longestIdentifierBytes);
 
-function scanIdentifier(bytes: Uint8Array, start: number, end: number, sink: WordSink): void {
+/** The words of the identifier split last, and their kinds. */
+export const splitWords = new Int32Array(longestIdentifierBytes + 1);
+export const splitKinds = new Uint8Array(longestIdentifierBytes + 1);
+
+/** Puts the words of the identifier at `bytes[start, end)` into `splitWords` and `splitKinds`; returns how many. */
+export function splitIdentifier(bytes: Uint8Array, start: number, end: number): number {
+  let count = 0;
   let parts = 0;
   let partStart = start;
   let foldedLength = 0;
   let partFolded = 0;
   let before = joiner;
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!;
+  for (let at = start; at <= end; at++) {
+    const byte = at < end ? bytes[at]! : joinerByte;
     const kind = classes[byte]!;
-    if (kind === joiner) {
-      if (foldedLength > partFolded) {
-        parts++;
-        emitPart(partFolded, foldedLength, at - partStart, start, end, sink);
+    const startsPart = kind === upper && (before !== upper || (at + 1 < end && classes[bytes[at + 1]!] === lower));
+    if ((kind === joiner || startsPart) && foldedLength > partFolded) {
+      parts++;
+      if (foldedLength - partFolded > 1) {
+        splitWords[count] = stemmedNumber(partFolded, foldedLength);
+        splitKinds[count++] = at - partStart === end - start ? onlyWord : partOfWord;
       }
-      partStart = at + 1;
-      partFolded = foldedLength;
-    } else {
-      const startsPart =
-        kind === upper &&
-        foldedLength > partFolded &&
-        (before !== upper || (at + 1 < end && classes[bytes[at + 1]!] === lower));
-      if (startsPart) {
-        parts++;
-        emitPart(partFolded, foldedLength, at - partStart, start, end, sink);
-        partStart = at;
-        partFolded = foldedLength;
-      }
-      folded[foldedLength++] = kind === upper ? byte + 32 : byte;
     }
+    if (kind === joiner || startsPart) {
+      partStart = kind === joiner ? at + 1 : at;
+      partFolded = foldedLength;
+    }
+    if (kind !== joiner) folded[foldedLength++] = kind === upper ? byte + 32 : byte;
     before = kind;
   }
-  if (foldedLength > partFolded) {
-    parts++;
-    emitPart(partFolded, foldedLength, end - partStart, start, end, sink);
+  if (parts > 1 && foldedLength > 2) {
+    splitWords[count] = stemmedNumber(0, foldedLength);
+    splitKinds[count++] = wholeWord;
   }
-  if (parts > 1 && foldedLength > 2) sink(stemmedNumber(0, foldedLength), start, end, wholeWord);
-}
-
-function emitPart(from: number, to: number, partBytes: number, start: number, end: number, sink: WordSink): void {
-  if (to - from < 2) return;
-  sink(stemmedNumber(from, to), start, end, partBytes === end - start ? onlyWord : partOfWord);
+  return count;
 }
 
 const letter = { a: 97, d: 100, e: 101, g: 103, i: 105, l: 108, n: 110, o: 111, s: 115, u: 117, y: 121, z: 122 };
 
-/** FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) over the stem of `folded[from, to)`. */
+/** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */
+const fnvBasis = 0x811c9dc5 | 0;
+const fnvPrime = 0x01000193;
+
+/** The hash of the stem of `folded[from, to)`. */
 function stemmedNumber(from: number, to: number): number {
   let end = to;
   let last = folded[end - 1]!;
@@ -127,9 +161,9 @@ function stemmedNumber(from: number, to: number): number {
     end--;
     tail = letter.i;
   }
-  let number = 0x811c9dc5 | 0;
-  for (let at = from; at < end; at++) number = Math.imul(number ^ folded[at]!, 0x01000193);
-  if (tail !== 0) number = Math.imul(number ^ tail, 0x01000193);
+  let number = fnvBasis;
+  for (let at = from; at < end; at++) number = Math.imul(number ^ folded[at]!, fnvPrime);
+  if (tail !== 0) number = Math.imul(number ^ tail, fnvPrime);
   return number | 0;
 }
 

@@ -81,3 +81,17 @@ test("readFacts takes any bytes", () => {
     }),
   );
 });
+
+test("readFacts counts each word of a file with more identifiers than it had room for, and of the next file anew", () => {
+  const names = Array.from({ length: 9000 }, (_, index) => `name${index}x`);
+  const large = facts(`${names.join("\n")}\n${names.slice(0, 100).join("\n")}\nfunction name8999x() {}\n`);
+  const countOf = (name: string) => large.counts[large.words.indexOf(wordNumber(name))];
+  expect(large.words).toHaveLength(9001);
+  expect(large.wordCount).toBe(9102);
+  expect([countOf("name0x"), countOf("name100x"), countOf("name8999x")]).toEqual([2, 1, 2]);
+  expect([...large.definitions]).toEqual([wordNumber("name8999x")]);
+  const small = facts("name0x name1x name0x");
+  expect([...small.words]).toEqual([wordNumber("name0x"), wordNumber("name1x")]);
+  expect([...small.counts]).toEqual([2, 1]);
+  expect([...small.definitions]).toEqual([]);
+});

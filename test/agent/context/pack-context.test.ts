@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { packContext } from "../../../src/agent/context/pack-context.ts";
-import type { Ranked } from "../../../src/agent/context/select-context.ts";
+import type { Ranked } from "../../../src/agent/context/rank-files.ts";
 import { estimateTokens } from "../../../src/agent/tokens.ts";
 
 interface File {

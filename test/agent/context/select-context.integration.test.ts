@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { forgetContexts } from "../../../src/agent/context/context-cache.ts";
+import { rankFiles } from "../../../src/agent/context/rank-files.ts";
 import { selectContext } from "../../../src/agent/context/select-context.ts";
 import { openSourceTree, type SourceTree } from "../../../src/workspace/source-tree.ts";
 import { TestRepository } from "./repository.ts";
@@ -115,24 +116,24 @@ test("selectContext lifts a test that no word of the issue leads to", async () =
   );
 });
 
-test("selectContext gives the same with a cache, from disk, and without one", async () => {
-  const request = { tree: tree(start), issue: { title: "parseBody loses the last byte", body: "see router" } };
+test("rankFiles gives the same with a cache, from disk, and without one", async () => {
+  const request = { issue: { title: "parseBody loses the last byte", body: "see router" } };
   const cacheDirectory = join(repository.directory, "cache");
-  const without = await selectContext(request);
-  expect(await selectContext({ ...request, cacheDirectory })).toEqual(without);
+  const without = await rankFiles(tree(start), request);
+  expect(await rankFiles(tree(start), { ...request, cacheDirectory })).toEqual(without);
   forgetContexts();
   const unread = watched(start);
-  expect(await selectContext({ ...request, tree: unread.tree, cacheDirectory })).toEqual(without);
+  expect(await rankFiles(unread.tree, { ...request, cacheDirectory })).toEqual(without);
   expect(unread.blobs).toEqual([]);
 });
 
-test("selectContext reads only the blobs that a new commit brought", async () => {
+test("rankFiles reads only the blobs that a new commit brought", async () => {
   const cacheDirectory = join(repository.directory, "cache");
   const issue = { title: "parseBody", body: "" };
-  await selectContext({ tree: tree(start), issue, cacheDirectory });
+  await rankFiles(tree(start), { issue, cacheDirectory });
   const commit = repository.commit("new", { "src/new.ts": "export const brandNew = 1;\n" });
   const unread = watched(commit);
-  await selectContext({ tree: unread.tree, issue, cacheDirectory });
+  await rankFiles(unread.tree, { issue, cacheDirectory });
   expect(unread.blobs).toEqual(["export const brandNew = 1;\n"]);
 });
 
@@ -158,10 +159,44 @@ test("selectContext leaves out links and submodules", async () => {
   expect(paths(ranked)).toContain("src/server/body-parser.ts");
 });
 
-test("selectContext stops when its signal is aborted", async () => {
-  const signal = AbortSignal.abort(new Error("cancelled"));
-  const running = selectContext({ tree: tree(start), issue: { title: "parseBody", body: "" }, signal });
-  await expect(running).rejects.toThrow();
+test("selectContext does not start when its signal is aborted already", async () => {
+  const reason = new Error("cancelled");
+  const running = selectContext({
+    tree: tree(start),
+    issue: { title: "parseBody", body: "" },
+    signal: AbortSignal.abort(reason),
+  });
+  await expect(running).rejects.toBe(reason);
+});
+
+test("selectContext stops when its signal is aborted, and others go on", async () => {
+  const controller = new AbortController();
+  const issue = { title: "parseBody", body: "" };
+  const stopped = selectContext({ tree: tree(start), issue, signal: controller.signal });
+  const other = selectContext({ tree: tree(start), issue });
+  const reason = new Error("cancelled");
+  controller.abort(reason);
+  await expect(stopped).rejects.toBe(reason);
+  expect(paths(await other)).toContain("src/server/body-parser.ts");
+});
+
+test("rankFiles stops reading when its signal is aborted", async () => {
+  const controller = new AbortController();
+  const original = tree(start);
+  const readBlobs: SourceTree["readBlobs"] = async function* (...args) {
+    for await (const blob of original.readBlobs(...args)) {
+      controller.abort(new Error("cancelled"));
+      yield blob;
+    }
+  };
+  const issue = { title: "parseBody", body: "" };
+  await expect(rankFiles({ ...original, readBlobs }, { issue }, controller.signal)).rejects.toThrow();
+});
+
+test("selectContext says in git's words what it cannot read, and selects again after it", async () => {
+  const issue = { title: "parseBody", body: "" };
+  await expect(selectContext({ tree: tree("0".repeat(40)), issue })).rejects.toThrow(/Cannot read .*: git /);
+  expect(paths(await selectContext({ tree: tree(start), issue }))).toContain("src/server/body-parser.ts");
 });
 
 test("selectContext answers for a tree without any file", async () => {
@@ -169,7 +204,7 @@ test("selectContext answers for a tree without any file", async () => {
   expect(await selectContext({ tree: tree(commit), issue: { title: "parseBody", body: "" } })).toEqual([]);
 });
 
-test("selectContext ranks the one file that defines a name first among thousands that use all of the issue's other words", async () => {
+test("selectContext ranks the one file that defines a name first among thousands, and leaves this thread free", async () => {
   const words = Array.from({ length: 40 }, (_, index) => `topic${index}`);
   const many = Object.fromEntries(
     Array.from({ length: 2500 }, (_, index) => [`lib/part${index}.ts`, `// ${index}\n${words.join("\n")}\n`]),
@@ -178,6 +213,9 @@ test("selectContext ranks the one file that defines a name first among thousands
     ...many,
     "lib/zebra.ts": `${words.join("\n")}\nexport function drainQueue() {}\n`,
   });
+  const [all, here] = [process.cpuUsage(), process.threadCpuUsage()];
   const ranked = await selectContext({ tree: tree(commit), issue: { title: "drainQueue", body: words.join(" ") } });
+  const [allUsed, hereUsed] = [process.cpuUsage(all), process.threadCpuUsage(here)];
   expect(ranked[0]!.path).toBe("lib/zebra.ts");
+  expect(hereUsed.user).toBeLessThan(allUsed.user / 4);
 });
