@@ -55,12 +55,7 @@ export function createIntake(options: IntakeOptions): Intake {
     const verified = status !== 401 && status !== 413;
     metrics.deliveries.inc({ event: verified ? event : "unverified", answer: String(status) });
     metrics.acknowledgeSeconds.observe((performance.now() - startedAt) / 1000);
-    const headers = {
-      "content-type": "text/plain; charset=utf-8",
-      ...(request.complete ? {} : { connection: "close" }),
-    };
-    response.writeHead(status, headers).end(`${text}\n`);
-    if (!request.complete) discard(request);
+    reply(request, response, status, `${text}\n`);
   }
 
   return {
@@ -137,13 +132,24 @@ function parsed(body: Buffer): object | undefined {
   }
 }
 
-/** Reads on without keeping anything, for a while; then the connection is cut. */
-function discard(request: IncomingMessage): void {
-  const timer = setTimeout(() => request.destroy(), lingerMs);
-  request
-    .once("close", () => clearTimeout(timer))
-    .on("error", () => undefined)
-    .resume();
+/**
+ * Answers, also while the body still comes: then it is read on for a while and thrown away, because Node cuts the
+ * connection as soon as a last answer has ended, and a sender that is cut off in mid-body never sees why.
+ */
+function reply(request: IncomingMessage, response: ServerResponse, status: number, text: string): void {
+  const headers = { "content-type": "text/plain; charset=utf-8", "content-length": Buffer.byteLength(text) };
+  if (request.complete) {
+    response.writeHead(status, headers).end(text);
+    return;
+  }
+  response.writeHead(status, { ...headers, connection: "close" }).write(text);
+  const end = () => {
+    clearTimeout(timer);
+    response.end();
+    request.destroy();
+  };
+  const timer = setTimeout(end, lingerMs);
+  request.once("end", end).once("close", end).on("error", end).resume();
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

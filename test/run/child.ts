@@ -113,7 +113,7 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export const repositoryName = "acme/text-tools";
+const repositoryName = "acme/text-tools";
 
 export async function startStage(modelUrl: string): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), "millwright-run-"));

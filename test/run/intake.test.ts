@@ -3,11 +3,12 @@ import { createServer, request as httpRequest, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createIntake } from "../../src/run/intake.ts";
+import { createIntake, type Intake } from "../../src/run/intake.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
 const path = "/api/github/webhooks";
 let server: Server;
+let intake: Intake;
 let url: string;
 let received: { id: string; name: string; payload: unknown }[];
 let queue: () => Promise<void>;
@@ -17,7 +18,7 @@ beforeEach(async () => {
   received = [];
   lines = [];
   queue = async () => undefined;
-  const intake = createIntake({
+  intake = createIntake({
     webhooks: {
       receive: (async (event: (typeof received)[number]) => {
         await queue();
@@ -109,9 +110,49 @@ describe("createIntake", () => {
     expect(received).toEqual([]);
   });
 
+  test.each(["declared", "streamed"])("createIntake lets the sender of a %s flood see the answer", async (how) => {
+    const chunk = Buffer.alloc(1_000_000, "x");
+    for (let round = 0; round < 5; round += 1) {
+      const status = await new Promise<number>((resolve, reject) => {
+        const headers = how === "declared" ? { "content-length": 50_000_000 } : { "transfer-encoding": "chunked" };
+        const request = httpRequest(url, { method: "POST", headers }, (answer) => resolve(answer.statusCode ?? 0));
+        request.on("error", reject);
+        for (let sent = 0; sent < 50; sent += 1) request.write(chunk);
+        request.end();
+      });
+      expect(status).toBe(413);
+    }
+  });
+
   test("createIntake answers 503 when the intent could not be queued", async () => {
     queue = () => Promise.reject(new Error("database is down"));
     expect((await deliver("{}")).status).toBe(503);
+  });
+
+  test("createIntake, once closed, has answered what was under way and answers 503 to the rest", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let begun = false;
+    queue = () => {
+      begun = true;
+      return promise;
+    };
+    const underWay = deliver("{}");
+    while (!begun) await new Promise((settle) => setTimeout(settle, 5));
+    let closed = false;
+    const closing = intake.close().then(() => {
+      closed = true;
+    });
+    expect((await deliver("{}")).status).toBe(503);
+    expect(closed).toBe(false);
+    resolve();
+    expect((await underWay).status).toBe(200);
+    await closing;
+    expect(received).toHaveLength(1);
+  });
+
+  test("createIntake answers 415 to a signed form, which needs another setting of the webhook", async () => {
+    const answer = await deliver("payload=%7B%7D", { "content-type": "application/x-www-form-urlencoded" });
+    expect([answer.status, await answer.text()]).toEqual([415, expect.stringContaining("application/json")]);
   });
 
   test("createIntake leaves other paths and methods to others", async () => {

@@ -1,0 +1,57 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { pino } from "pino";
+import type { ProbotOctokit } from "probot";
+import { afterEach, expect, test } from "vitest";
+import type { Worker } from "../../src/run/compose.ts";
+import { type Health, startHealth } from "../../src/run/health.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+
+let server: Server | undefined;
+let health: Health | undefined;
+
+afterEach(async () => {
+  await health?.close();
+  server?.close();
+});
+
+/** The public port with the health handlers alone, over a store that answers as the test says. */
+async function start(ping: () => Promise<void>): Promise<string> {
+  const handlers: ((request: never, response: never) => boolean | undefined | Promise<boolean | undefined>)[] = [];
+  const worker = {
+    store: { ping },
+    metrics: createMetrics(),
+    log: pino({ level: "silent" }),
+    operator: { health: { host: "127.0.0.1", port: 0 } },
+  } as unknown as Worker;
+  health = await startHealth(worker, {} as ProbotOctokit, (handler) => void handlers.push(handler as never));
+  server = createServer(async (request, response) => {
+    for (const handler of handlers) if (await handler(request as never, response as never)) return;
+    response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function ask(url: string): Promise<[status: number, answer: unknown]> {
+  const answer = await fetch(url, { headers: { connection: "close" } });
+  return [answer.status, await answer.json()];
+}
+
+test("startHealth is not ready while the process drains, but alive", async () => {
+  const url = await start(async () => undefined);
+  expect(await ask(`${url}/readyz`)).toEqual([200, { ok: true, database: true, draining: false }]);
+  health?.drain();
+  expect(await ask(`${url}/readyz`)).toEqual([503, { ok: false, database: true, draining: true }]);
+  expect(await ask(`${url}/livez`)).toEqual([200, { ok: true }]);
+});
+
+test("startHealth says on the public port that the database is away, and no more", async () => {
+  const url = await start(() => Promise.reject(new Error("password of 10.0.0.7")));
+  expect(await ask(`${url}/readyz`)).toEqual([503, { ok: false, database: false, draining: false }]);
+});
+
+test("startHealth is not ready when the database does not answer in time", { timeout: 10_000 }, async () => {
+  const url = await start(() => new Promise(() => undefined));
+  expect((await ask(`${url}/readyz`))[0]).toBe(503);
+});
