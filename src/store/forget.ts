@@ -18,7 +18,8 @@ export function createData(db: Db): Store["data"] {
           .select({ id: repositories.repositoryId })
           .from(repositories)
           .where(eq(repositories.installationId, installationId));
-        const ids = [...new Set([...known, ...named].map((row) => row.id))];
+        // Repository 0 stands for the installation as a whole: the run that deletes its data.
+        const ids = [...new Set([...known, ...named].map((row) => row.id))].filter((id) => id !== 0);
         for (const id of ids) await forgetRepository(tx, id);
         return ids;
       }),
