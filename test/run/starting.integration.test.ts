@@ -116,6 +116,7 @@ describe("npm run setup", patient, () => {
       },
       directory,
     );
+    endings.push(() => child.kill("SIGKILL"));
     const page = await child.until("the page was there", async () => (await fetch(`${child.url}/probot`)).text());
 
     expect(/action="([^"]*)"/.exec(page)?.[1]).toBe(`http://${host}/settings/apps/new`);
