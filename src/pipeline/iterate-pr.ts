@@ -10,7 +10,11 @@ export const iteratePr: Pipeline = async (run) => {
   if (base.kind === "ended") return base.outcome;
   const review = await run.step("read-review", { base });
   if (review.kind === "ended") return review.outcome;
-  const context = await run.step("select-context", { base, issueBlob: review.issueBlob });
+  const context = await run.step("select-context", {
+    base,
+    issueBlob: review.issueBlob,
+    headSha: review.headSha,
+  });
 
   const environment = await run.step("prepare-environment", { base });
   const merged = await run.step("merge-base", { base, headSha: review.headSha, conflicts: review.conflicts });

@@ -41,7 +41,7 @@ const rename: NonNullable<Parameters<typeof startScenario>[0]["model"]> = ({ tur
         { file_path: "src/slugify.js", old_string: "/** Turns a title", new_string: "/** Makes a title" },
       ]);
 
-describe("Iterate: /code on our pull request", () => {
+describe("Iterate: /code on our pull request", { timeout: 240_000 }, () => {
   test("adds a commit, and keeps the title and purpose that people edited", async () => {
     const { s, pull, number, before } = await withPull();
     const body = (pull.issue.body ?? "").replace("## What and why\n", "## What and why\n\nA person explains.\n");
@@ -63,13 +63,11 @@ describe("Iterate: /code on our pull request", () => {
     let pushed: string | undefined;
     const { s, pull, number } = await withPull(async (request) => {
       if (request.turn === 0)
-        pushed = await scenario!.github
-          .as("maintainer")
-          .push(scenario!.name, {
-            branch: scenario!.repository.pulls[0]!.headRef,
-            message: "docs: mine",
-            files: { "MINE.md": "mine\n" },
-          });
+        pushed = await scenario!.github.as("maintainer").push(scenario!.name, {
+          branch: scenario!.repository.pulls[0]!.headRef,
+          message: "docs: mine",
+          files: { "MINE.md": "mine\n" },
+        });
       return rename(request);
     });
     s.github.as("maintainer").comment(s.name, number, "/code say makes, not turns");
@@ -93,19 +91,17 @@ describe("Iterate: /code on our pull request", () => {
   });
 });
 
-describe("Iterate: a conflict with the base branch", () => {
+describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () => {
   const conflict = async (s: Scenario) => {
     const text = (await s.repository.file("src/slugify.js", "main")) ?? "";
-    return s.github
-      .as("maintainer")
-      .push(s.name, {
-        branch: "main",
-        message: "fix: trim",
-        files: { "src/slugify.js": text.replace(".toLowerCase()", ".trim()\n    .toLowerCase()") },
-      });
+    return s.github.as("maintainer").push(s.name, {
+      branch: "main",
+      message: "fix: normalise",
+      files: { "src/slugify.js": text.replace(".toLowerCase()", ".toLowerCase()\n    .normalize()") },
+    });
   };
   const wanted =
-    '/** Turns a title into the part of a URL: lower case words joined by "-". */\nexport function slugify(title) {\n  return title\n    .trim()\n    .toLowerCase()\n    .replaceAll("ß", "ss")\n    .replaceAll(/[^a-z0-9]+/g, "-")\n    .replaceAll(/^-|-$/g, "");\n}\n';
+    '/** Turns a title into the part of a URL: lower case words joined by "-". */\nexport function slugify(title) {\n  return title\n    .toLowerCase()\n    .normalize()\n    .replaceAll("ß", "ss")\n    .replaceAll(/[^a-z0-9]+/g, "-")\n    .replaceAll(/^-|-$/g, "");\n}\n';
 
   test("is resolved by a merge with both parents that passes the checks", async () => {
     let marked = "";
@@ -138,7 +134,7 @@ describe("Iterate: a conflict with the base branch", () => {
   });
 });
 
-describe("Iterate: reviews", () => {
+describe("Iterate: reviews", { timeout: 240_000 }, () => {
   test("replies on a thread once, also when the answer to the reply was lost", async () => {
     const { s, pull, number } = await withPull();
     s.github.faults.add({
@@ -148,12 +144,10 @@ describe("Iterate: reviews", () => {
       status: 502,
       times: 1,
     });
-    await s.github
-      .as("maintainer")
-      .review(s.name, number, {
-        event: "COMMENT",
-        comments: [{ path: "src/slugify.js", line: 4, body: "Say makes." }],
-      });
+    await s.github.as("maintainer").review(s.name, number, {
+      event: "COMMENT",
+      comments: [{ path: "src/slugify.js", line: 4, body: "Say makes." }],
+    });
     const run = await s.ended(number, { kind: "pull-request" });
     expect(run.outcome).toMatchObject({ kind: "ready" });
     expect(s.repository.reviewComments.filter((comment) => comment.body.startsWith("Addressed in"))).toHaveLength(1);

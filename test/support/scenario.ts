@@ -27,7 +27,7 @@ export interface Scenario {
   openIssue(issue?: { title: string; body: string }): number;
   /** Opens and labels it as the maintainer. */
   labelIssue(issue?: { title: string; body: string }): number;
-  /** The newest run of this issue or pull request once it ended; throws after a minute. */
+  /** The newest run of this issue or pull request once it ended; throws after 100 s. */
   ended(
     number: number,
     options?: { kind?: "issue" | "pull-request"; runs?: number; seconds?: number },
@@ -90,7 +90,7 @@ export async function startScenario(options: {
       github.as("maintainer").label(name, number, "agent:builder");
       return number;
     },
-    async ended(number, { kind = "issue", runs = 1, seconds = 60 } = {}) {
+    async ended(number, { kind = "issue", runs = 1, seconds = 100 } = {}) {
       return scenario.until(
         `run ${runs} of ${kind} ${number} to end`,
         async () => {

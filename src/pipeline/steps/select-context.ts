@@ -13,12 +13,13 @@ const maxContextTokens = 40_000;
 /** Finds candidate files before the model is asked, ranks them and packs excerpts to a budget (B8). Deterministic. */
 export const selectContext = defineStep({
   name: "select-context",
-  input: z.object({ base: Base, issueBlob: z.string() }),
+  /** `headSha`: where the work stands, when it is not begun at the base. */
+  input: z.object({ base: Base, issueBlob: z.string(), headSha: z.string().optional() }),
   output: z.object({ contextBlob: z.string(), files: z.number().int() }),
-  async run({ base, issueBlob }, deps, ctx) {
+  async run({ base, issueBlob, headSha }, deps, ctx) {
     const { installationId, repositoryId } = ctx.intent.work;
     const issue = await readDocument(deps, issueBlob, IssueText);
-    const tree = await deps.workspaces.source(repositoryRef(ctx.intent), base.baseSha);
+    const tree = await deps.workspaces.source(repositoryRef(ctx.intent), headSha ?? base.baseSha);
     const said = [
       issue.instructions,
       issue.answer,
