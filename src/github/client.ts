@@ -25,7 +25,7 @@ export interface GitHubApp {
   /** Asked once, then remembered. Throws while GitHub cannot be reached. */
   identity(): Promise<AppIdentity>;
   /** The id of the App's own user `<slug>[bot]`, which makes the commit author that GitHub shows as the App. */
-  botUserId(octokit: ProbotOctokit): Promise<number>;
+  botUserId(client: () => Promise<ProbotOctokit>): Promise<number>;
   /** The identity if it is known already. */
   known(): AppIdentity | undefined;
   /** A new token for one repository and these permissions alone, valid for an hour. */
@@ -49,8 +49,10 @@ export function createGitHubApp(options: {
   let botUserId: number | undefined;
   return {
     known: () => identity,
-    async botUserId(octokit) {
-      botUserId ??= (await octokit.rest.users.getByUsername({ username: `${(await this.identity()).slug}[bot]` })).data
+    async botUserId(client) {
+      if (botUserId !== undefined) return botUserId;
+      const octokit = await client();
+      botUserId = (await octokit.rest.users.getByUsername({ username: `${(await this.identity()).slug}[bot]` })).data
         .id;
       return botUserId;
     },

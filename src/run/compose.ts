@@ -1,5 +1,4 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
 import { createModel } from "../agent/create-model.ts";
@@ -89,7 +88,7 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
     image: operator.sandbox.image,
     extraReadPaths: operator.sandbox.readPaths,
     slots: operator.concurrency.worker + 1,
-    dataDirectory: join(operator.dataDirectory, "sandbox"),
+    dataDirectory: operator.dataDirectory,
     log,
   });
   const workspaces = createWorkspaces({
@@ -108,6 +107,12 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
   const receive = createReceive({ engine, known, log });
   const housekeeping: Housekeeping = createHousekeeping({ operator, store, workspaces, github, engine, log });
   await engine.work();
+  // At start, so that an operator learns at once what to install; commands wait for it, and are refused if it fails.
+  if (sandbox.backend !== "none") {
+    void sandbox.selfTest().then((test) => {
+      if (!test.passed) log.error({ advice: test.advice }, "the sandbox failed its self-test: repository code is refused");
+    });
+  }
   housekeeping.start();
   // Asked in the background: intake works while GitHub cannot be reached.
   github.identity().catch((error: unknown) => log.warn({ err: error }, "the App's identity is not known yet"));

@@ -1,4 +1,5 @@
 import { runGit } from "./git.ts";
+import { openSourceTree } from "./source-tree.ts";
 
 const maxBytes = 10_000_000;
 
@@ -7,6 +8,9 @@ const maxBytes = 10_000_000;
  * (a directory, a link, a submodule). Throws when it is larger than 10 MB, or git's words when the commit is not here.
  */
 export async function readTextFile(gitDir: string, sha: string, path: string): Promise<string | undefined> {
+  // Most paths that are asked for are not there: the listing is kept, so these cost no process.
+  const files = await openSourceTree(gitDir, sha).files({ withSizes: false });
+  if (!files.some((file) => file.path === path)) return undefined;
   const output = await runGit(["ls-tree", "-l", "-z", "--full-tree", sha, "--", path], { gitDir });
   const [entry] = output.toString("utf8").split("\0");
   const match = /^100(?:644|755|664) blob ([0-9a-f]+) +(\d+)\t(.*)$/s.exec(entry ?? "");

@@ -70,12 +70,34 @@ export function openSourceTree(gitDir: string, commit: string): SourceTree {
   };
 }
 
-async function listFiles(
+/** A commit never changes: the newest listings are kept, because several steps of a run ask for the same one. */
+const listings = new Map<string, Promise<readonly TreeFile[]>>();
+const maxListings = 8;
+
+function listFiles(
   gitDir: string,
   commit: string,
   withSizes: boolean,
   signal?: AbortSignal,
-): Promise<TreeFile[]> {
+): Promise<readonly TreeFile[]> {
+  const keyOf = (sizes: boolean) => `${gitDir}\0${commit}\0${sizes}`;
+  const known = listings.get(keyOf(true)) ?? (withSizes ? undefined : listings.get(keyOf(false)));
+  if (known !== undefined) return known;
+  const key = keyOf(withSizes);
+  const listing = readListing(gitDir, commit, withSizes, signal);
+  // What was aborted, or is not here yet, must be asked again.
+  listing.catch(() => listings.delete(key));
+  listings.set(key, listing);
+  for (const oldest of [...listings.keys()].slice(0, -maxListings)) listings.delete(oldest);
+  return listing;
+}
+
+async function readListing(
+  gitDir: string,
+  commit: string,
+  withSizes: boolean,
+  signal?: AbortSignal,
+): Promise<readonly TreeFile[]> {
   const long = withSizes ? ["-l"] : [];
   const git = startGit(gitDir, ["ls-tree", "-r", ...long, "-z", "--full-tree", commit], signal);
   git.stdin.end();

@@ -11,7 +11,6 @@ export const prepareEnvironment = defineStep({
   output: Environment,
   async run({ base }, deps, ctx) {
     const job = await openJob(deps, ctx, base, { sha: base.baseSha });
-    await job.reset(base.baseSha);
     return ensureEnvironment(deps, ctx, base, job, await commandsOf(deps, base, job, base.baseSha), base.baseSha);
   },
 });

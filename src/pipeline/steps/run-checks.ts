@@ -48,7 +48,7 @@ export const runChecks = defineStep({
       environment.kind === "failed" ? environment : await ensureEnvironment(deps, ctx, base, job, commands, change.sha);
     const files = await job.changes(startSha, change.sha);
     const formatted = installed.kind === "failed" ? [] : await format(deps, ctx, job, commands.format, files);
-    const sha = (await commitFormatting(deps, ctx, job)) ?? change.sha;
+    const sha = (formatted.length > 0 ? await commitFormatting(deps, ctx, job) : undefined) ?? change.sha;
 
     const syntax = await syntaxFailure(await job.changes(startSha, sha));
     const ran = installed.kind === "failed" ? [] : await runAll(deps, ctx, job, commands);

@@ -62,13 +62,15 @@ export const writeChange = defineStep({
       signal: ctx.signal,
       record: recorder(deps, ctx),
       async onTurn(turn) {
-        head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
+        // Only tools change the tree.
+        if (turn.toolCalls.length > 0)
+          head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
         const transcriptBlob = await fileDocument(deps, ctx, "transcript", turn.transcript);
         await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ sha: head, transcriptBlob } satisfies Saved));
         for (const call of turn.toolCalls) ctx.progress({ message: `${call.name} ${call.detail}`.trim() });
       },
     });
-    head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
+    if (result.kind !== "done") head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
     const bundleBlob = head === base.baseSha ? undefined : await fileBundle(deps, ctx, job, head);
     const next: Change = { ...change, sha: head, bundleBlob, attempts: attempt };
     if (result.kind === "unfinished") {

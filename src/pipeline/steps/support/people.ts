@@ -6,7 +6,7 @@ import type { StepContext } from "../../step.ts";
 /** The commit author that GitHub shows as our App. https://docs.github.com/en/apps/creating-github-apps/about-creating-github-apps */
 export async function botPerson(deps: Deps, ctx: StepContext): Promise<Person> {
   const { slug } = await deps.app.identity();
-  const botUserId = await deps.app.botUserId(await ctx.github({ metadata: "read" }));
+  const botUserId = await deps.app.botUserId(() => ctx.github({ metadata: "read" }));
   return { name: `${slug}[bot]`, email: `${botUserId}+${slug}[bot]@users.noreply.github.com` };
 }
 

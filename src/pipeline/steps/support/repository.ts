@@ -36,7 +36,7 @@ export function openJob(
   return deps.workspaces.open(
     repositoryRef(ctx.intent),
     ctx.runKey,
-    { baseSha: base.baseSha, sha: change.sha, bundle },
+    { baseSha: base.baseSha, sha: change.sha, bundle, credential: credential(ctx, "read") },
     ctx.signal,
   );
 }
