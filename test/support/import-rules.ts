@@ -26,6 +26,8 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
     values: [...vocabulary, "agent/", "checks/", "workspace/", "sandbox/", "github/", "store/", "status/"],
     types: ["pipeline/deps.ts", "engine/engine.ts"],
   },
+  // A thread gets the address of a tree, not the tree: it opens it itself.
+  { area: ["agent/context/select-thread.ts"], values: ["workspace/source-tree.ts", "agent/"], types: ["workspace/"] },
   { area: ["agent/"], values: [], types: ["workspace/"] },
   // Errors that are shown to people, and the guard of ctx.effect around a push.
   { area: ["workspace/"], values: ["pipeline/step.ts", "github/effect-scope.ts"] },
