@@ -70,7 +70,7 @@ describe("a repository", () => {
     expect(s.modelRequests()).toBe(0);
   });
 
-  test("with LFS files and submodules is worked on, and the pull request names what was not looked at", async () => {
+  test("with LFS files is worked on, and the pull request names what was not looked at", async () => {
     const s = await start({
       repository: {
         files: {

@@ -50,7 +50,7 @@ describe("Iterate: /code on our pull request", { timeout: 240_000 }, () => {
     const run = await s.ended(number, { kind: "pull-request" });
     expect(run.outcome).toMatchObject({ kind: "ready" });
     expect(await s.repository.git("log", "--format=%s", `${before}..${pull.headRef}`)).toBe(
-      "fix: say makes, not turns\n",
+      "fix: say makes, not turns",
     );
     expect(pull.issue.title).toBe("fix: a better title");
     expect(pull.issue.body).toMatch(
@@ -101,7 +101,7 @@ describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () =>
     });
   };
   const wanted =
-    '/** Turns a title into the part of a URL: lower case words joined by "-". */\nexport function slugify(title) {\n  return title\n    .toLowerCase()\n    .normalize()\n    .replaceAll("ß", "ss")\n    .replaceAll(/[^a-z0-9]+/g, "-")\n    .replaceAll(/^-|-$/g, "");\n}\n';
+    '/** Turns a title into the part of a URL: lower case words joined by "-". */\nexport function slugify(title) {\n  return title\n    .toLowerCase()\n    .normalize()\n    .replaceAll("ß", "ss")\n    .replaceAll(/[^a-z0-9]+/g, "-")\n    .replaceAll(/^-|-$/g, "");\n}';
 
   test("is resolved by a merge with both parents that passes the checks", async () => {
     let marked = "";
@@ -109,7 +109,7 @@ describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () =>
       if (turn === 0) return useTools(["read", { file_path: "src/slugify.js" }]);
       if (turn === 1) {
         marked = `${stage} ${JSON.stringify(request.body.messages)}`;
-        return useTools(["write", { file_path: "src/slugify.js", content: wanted }]);
+        return useTools(["write", { file_path: "src/slugify.js", content: `${wanted}\n` }]);
       }
       return finish("Both changes are kept.");
     });
@@ -152,7 +152,7 @@ describe("Iterate: reviews", { timeout: 240_000 }, () => {
     expect(run.outcome).toMatchObject({ kind: "ready" });
     expect(s.repository.reviewComments.filter((comment) => comment.body.startsWith("Addressed in"))).toHaveLength(1);
     expect(await s.repository.git("log", "-1", "--format=%s", pull.headRef)).toBe(
-      "fix: address the review by maintainer\n",
+      "fix: address the review by maintainer",
     );
   });
 
