@@ -4,6 +4,7 @@ import { gfmFromMarkdown } from "mdast-util-gfm";
 import { gfm } from "micromark-extension-gfm";
 import { describe, expect, it } from "vitest";
 import { neutralise } from "../../src/policy/neutralise.ts";
+import { processorMs } from "../support/processor-time.ts";
 
 const options = { allowHosts: ["github.com"], maxBytes: 10_000 };
 const zeroWidth = "\u200b";
@@ -192,9 +193,9 @@ describe("neutralise", () => {
       "#",
       "a/",
     ]) {
-      const start = performance.now();
+      const start = processorMs();
       neutralise(bomb.repeat(200_000 / bomb.length), { allowHosts: [], maxBytes: 200_000 });
-      expect(performance.now() - start, bomb).toBeLessThan(2_000);
+      expect(processorMs() - start, bomb).toBeLessThan(2_000);
     }
   }, 60_000);
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRedactor } from "../../src/policy/redact.ts";
+import { processorMs } from "../support/processor-time.ts";
 
 const token = "ghs_A1b2C3d4E5f6.G7h8-I9j0/K1l2+M3n4";
 const key = `-----BEGIN RSA PRIVATE KEY-----\n${"MIIEowIBAAKCAQEAx0".repeat(3)}abc/+\n${"Qq7sT9uVwXyZ01234".repeat(3)}\n-----END RSA PRIVATE KEY-----`;
@@ -126,8 +127,8 @@ describe("createRedactor", () => {
     }));
     const redactor = createRedactor(secrets);
     const text = token.slice(0, 30).repeat(40_000);
-    const start = performance.now();
+    const start = processorMs();
     expect(redactor.contains(text)).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(3_000);
+    expect(processorMs() - start).toBeLessThan(3_000);
   });
 });

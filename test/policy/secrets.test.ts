@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { findSecrets } from "../../src/policy/secrets.ts";
+import { processorMs } from "../support/processor-time.ts";
 
 // Put together here so that no file of this repository contains anything that looks like a secret.
 const random = (length: number, alphabet = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xYz0cFiLoPqRsT") =>
@@ -101,9 +102,9 @@ describe("findSecrets", () => {
       "SECRET_",
       " ",
     ]) {
-      const start = performance.now();
+      const start = processorMs();
       findSecrets(bomb.repeat(500_000 / bomb.length), { path: "src/a.ts" });
-      expect(performance.now() - start, bomb).toBeLessThan(3_000);
+      expect(processorMs() - start, bomb).toBeLessThan(3_000);
     }
   }, 60_000);
 });

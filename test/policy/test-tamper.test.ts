@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { FileChange } from "../../src/policy/change.ts";
 import { findTestTampering } from "../../src/policy/test-tamper.ts";
+import { processorMs } from "../support/processor-time.ts";
 
 function modified(path: string, oldText: string, newText: string): FileChange {
   return { path, status: "modified", kind: "file", oldText, newText, sizeBytes: newText.length };
@@ -423,9 +424,9 @@ describe("findTestTampering", () => {
       ["vitest.config.ts", "exclude"],
     ] as const) {
       const text = bomb.repeat(100_000 / bomb.length);
-      const start = performance.now();
+      const start = processorMs();
       expect(() => findTestTampering([modified(path, text, `${text} `)])).not.toThrow();
-      expect(performance.now() - start, `${path} ${bomb}`).toBeLessThan(5_000);
+      expect(processorMs() - start, `${path} ${bomb}`).toBeLessThan(5_000);
     }
   }, 120_000);
 });
