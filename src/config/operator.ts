@@ -55,13 +55,10 @@ export const Environment = z.object({
   GITHUB_SERVER_URL: url
     .optional()
     .meta({ description: "Base address of git over HTTP, for any other GitHub-compatible server." }),
-  DATABASE_URL: z
-    .string()
-    .optional()
-    .meta({
-      description:
-        "A PostgreSQL database that many workers share. Without it an embedded database is kept in MILLWRIGHT_DATA.",
-    }),
+  DATABASE_URL: z.string().optional().meta({
+    description:
+      "A PostgreSQL database that many workers share. Without it an embedded database is kept in MILLWRIGHT_DATA.",
+  }),
   MILLWRIGHT_DATA: z
     .string()
     .default("./.millwright/data")
@@ -138,13 +135,10 @@ export const Environment = z.object({
     .optional()
     .meta({ description: "Project of Vertex AI. Credentials come from Google's default chain." }),
   CLOUD_ML_REGION: z.string().optional().meta({ description: "Region of Vertex AI." }),
-  MILLWRIGHT_SANDBOX: z
-    .enum(["auto", "bubblewrap", "container", "none"])
-    .default("auto")
-    .meta({
-      description:
-        "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust.",
-    }),
+  MILLWRIGHT_SANDBOX: z.enum(["auto", "bubblewrap", "container", "none"]).default("auto").meta({
+    description:
+      "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust.",
+  }),
   MILLWRIGHT_SANDBOX_IMAGE: z.string().optional().meta({ description: "Image of the container sandbox." }),
   MILLWRIGHT_SANDBOX_READ_PATHS: list.meta({
     description: "Further directories, such as toolchains, that sandboxed commands may read.",

@@ -15,13 +15,10 @@ const PullRequest = z.strictObject({
 });
 
 const Publish = z.strictObject({
-  ci: z
-    .enum(["run", "wait", "auto"])
-    .default("auto")
-    .meta({
-      description:
-        "Whether the repository's own CI runs on Millwright's commits at once (`run`) or after a person with write access approved (`wait`). `auto` waits in public repositories.",
-    }),
+  ci: z.enum(["run", "wait", "auto"]).default("auto").meta({
+    description:
+      "Whether the repository's own CI runs on Millwright's commits at once (`run`) or after a person with write access approved (`wait`). `auto` waits in public repositories.",
+  }),
 });
 
 const Commit = z.strictObject({

@@ -110,7 +110,8 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
   // At start, so that an operator learns at once what to install; commands wait for it, and are refused if it fails.
   if (sandbox.backend !== "none") {
     void sandbox.selfTest().then((test) => {
-      if (!test.passed) log.error({ advice: test.advice }, "the sandbox failed its self-test: repository code is refused");
+      if (!test.passed)
+        log.error({ advice: test.advice }, "the sandbox failed its self-test: repository code is refused");
     });
   }
   housekeeping.start();

@@ -170,17 +170,6 @@ async function rememberRepositories(db: Queries, intents: readonly Intent[]): Pr
     });
 }
 
-/** Keys of the runs of a repository or of an installation that have not ended. */
-async function activeRunKeys(db: Db, of: { repositoryId: number } | { installationId: number }): Promise<string[]> {
-  const mine =
-    "repositoryId" in of ? eq(runs.repositoryId, of.repositoryId) : eq(runs.installationId, of.installationId);
-  const rows = await db
-    .select({ runKey: runs.runKey })
-    .from(runs)
-    .where(and(mine, ne(runs.state, "ended")));
-  return rows.map((row) => row.runKey);
-}
-
 /** Deletes runs with everything that belongs to them alone. */
 export async function deleteRuns(tx: Queries, runKeys: string[]): Promise<void> {
   if (runKeys.length === 0) return;
