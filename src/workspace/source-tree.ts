@@ -80,10 +80,9 @@ function listFiles(
   withSizes: boolean,
   signal?: AbortSignal,
 ): Promise<readonly TreeFile[]> {
-  const keyOf = (sizes: boolean) => `${gitDir}\0${commit}\0${sizes}`;
-  const known = listings.get(keyOf(true)) ?? (withSizes ? undefined : listings.get(keyOf(false)));
+  const key = `${gitDir}\0${commit}\0${withSizes}`;
+  const known = listings.get(key);
   if (known !== undefined) return known;
-  const key = keyOf(withSizes);
   const listing = readListing(gitDir, commit, withSizes, signal);
   // What was aborted, or is not here yet, must be asked again.
   listing.catch(() => listings.delete(key));

@@ -325,6 +325,7 @@ describe("Build: a labelled issue", () => {
     expect(await s.repository.git("rev-parse", `${pull.headRef}~1`)).toContain(before);
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain("Makes a title");
     expect(s.repository.pulls).toHaveLength(1);
+    expect(labelsOf(s, issue)).toEqual(["agent:done"]);
     expect(s.repository.reviewComments.map((comment) => comment.body)).toContainEqual(
       expect.stringMatching(/^Addressed in [0-9a-f]{12}/),
     );

@@ -57,14 +57,23 @@ async function setLabels(
   outcome: Outcome,
   octokit: Awaited<ReturnType<StepContext["github"]>>,
 ): Promise<void> {
-  if (ctx.intent.pipeline !== "issue-to-pr") return;
+  const number = await labelledIssue(deps, ctx, outcome);
+  if (number === undefined) return;
   const { labels } = deps.operator;
   const key = endings[outcome.kind].label;
   const add = key === undefined ? undefined : labels[key];
   const remove = [labels.trigger, labels.done, labels.needsReview, labels.needsInfo, labels.failed].filter(
     (label) => label !== add,
   );
-  await ctx.effect("labels", () => changeLabels(octokit, place(ctx.intent), { add, remove }));
+  await ctx.effect("labels", () => changeLabels(octokit, place(ctx.intent, number), { add, remove }));
+}
+
+/** The issue that the work began with; a continued pull request changes its labels only by what became of it. */
+async function labelledIssue(deps: Deps, ctx: StepContext, outcome: Outcome): Promise<number | undefined> {
+  const { work, pipeline } = ctx.intent;
+  if (pipeline === "issue-to-pr") return work.subject.number;
+  if (pipeline !== "iterate-pr" || (outcome.kind !== "ready" && outcome.kind !== "draft")) return undefined;
+  return (await deps.store.pullRequests.byNumber(work.repositoryId, work.subject.number ?? 0))?.issueNumber;
 }
 
 /**
