@@ -38,6 +38,9 @@ export function createStatusProjector(options: {
   const entries = new Map<string, Entry>();
 
   async function edit(runKey: string, entry: Entry): Promise<void> {
+    // Most touches come before there is a comment, or after the end: these cost one row.
+    const run = await options.store.runs.get(runKey);
+    if (run?.statusCommentId === undefined || run.state === "ended") return;
     const view = await statusView(options.store, options.operator, runKey, entry.place);
     const commentId = view?.run.statusCommentId;
     if (
@@ -75,7 +78,7 @@ export function createStatusProjector(options: {
 
   return {
     touch(runKey, place) {
-      const entry = entries.get(runKey) ?? { lastEditAt: 0, settled: false };
+      const entry = entries.get(runKey) ?? { lastEditAt: Date.now(), settled: false };
       entries.set(runKey, entry);
       entry.place = place;
       if (entry.settled || entry.timer !== undefined) return;
