@@ -2,8 +2,8 @@ import { defineConfig } from "vitest/config";
 
 const fixtures = "test/fixtures/**";
 const integration = "test/**/*.integration.test.ts";
-/** Tests that measure time or load the whole machine (limits of a sandbox, killed processes, whole runs). */
-const alone = ["test/sandbox", "test/engine", "test/e2e"].map((folder) => `${folder}/**/*.integration.test.ts`);
+/** Tests that measure time or load the whole machine (limits of a sandbox, killed processes). */
+const alone = ["test/sandbox", "test/engine"].map((folder) => `${folder}/**/*.integration.test.ts`);
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at
