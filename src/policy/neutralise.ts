@@ -25,11 +25,23 @@ export function neutralise(
     .replace(invisible, "")
     .toWellFormed();
   const hosts = new Set(allowHosts.map((host) => host.toLowerCase()));
-  const parts = splitFences(source);
-  const safe = parts
+  // What one pass takes away may leave something for the next; it settles after one or two.
+  let safe = onePass(source, hosts, allowTaskLists);
+  for (let pass = 1; pass < maxPasses; pass += 1) {
+    const again = onePass(safe, hosts, allowTaskLists);
+    if (again === safe) break;
+    safe = again;
+  }
+  return cut(safe, maxBytes);
+}
+
+const maxPasses = 5;
+
+function onePass(source: string, hosts: ReadonlySet<string>, allowTaskLists: boolean): string {
+  // The marks of an earlier pass are made anew.
+  return splitFences(source.replace(invisible, ""))
     .map((part) => (part.fence ? withoutClosing(part.text) : neutralText(part.text, hosts, allowTaskLists)))
     .join("\n");
-  return cut(safe, maxBytes);
 }
 
 // Private-use characters go too, so that two of them can stand around the allowed links below.
@@ -88,14 +100,15 @@ function shownLanguage(language: string): string {
  * depends on everything around them, and a mention that looks like code to us may be none to GitHub.
  */
 function neutralText(text: string, hosts: ReadonlySet<string>, allowTaskLists: boolean): string {
+  // First, because a box may be left where an image's mark is taken away.
+  const noImages = text.replace(/!+(?=\[)/g, "");
   const boxes = allowTaskLists
-    ? text
-    : text.replace(
+    ? noImages
+    : noImages.replace(
         /^([-+*>\d.) \t]*)\[([\sxX])\](?=\s|$)/gm,
         (_, start: string, mark: string) => start + (/\s/.test(mark) ? "☐" : "☑"),
       );
   const plain = boxes
-    .replace(/!+(?=\[)/g, "")
     .replace(
       /\[([^[\]\n]*)\]\(([^()\s]*)(?:[ \t]+(?:"[^"\n]*"|'[^'\n]*'))?\)/g,
       (_, label: string, destination: string) => link(label, destination, hosts),

@@ -152,6 +152,10 @@ describe("neutralise", () => {
     );
   }, 60_000);
 
+  it("draws the box that is left where an image's mark was taken away", () => {
+    expect(neutralise("![x] done", options)).toBe("☑ done");
+  });
+
   it("changes nothing when applied again, keeps the limit and never throws", () => {
     fc.assert(
       fc.property(
