@@ -25,14 +25,26 @@ export function neutralise(
     .replace(invisible, "")
     .toWellFormed();
   const hosts = new Set(allowHosts.map((host) => host.toLowerCase()));
-  // What one pass takes away may leave something for the next; it settles after one or two.
-  let safe = onePass(source, hosts, allowTaskLists);
+  const settle = (text: string) => settled(text, hosts, allowTaskLists);
+  let safe = cut(settle(source), maxBytes);
+  // A cut can bring to life what stood in a longer whole, such as a name at the end of an address.
+  for (let pass = 0; pass < maxPasses; pass += 1) {
+    const again = cut(settle(safe), maxBytes);
+    if (again === safe) return safe;
+    safe = again;
+  }
+  return "";
+}
+
+/** What one pass takes away may leave something for the next: repeated until nothing changes, mostly once. */
+function settled(text: string, hosts: ReadonlySet<string>, allowTaskLists: boolean): string {
+  let safe = onePass(text, hosts, allowTaskLists);
   for (let pass = 1; pass < maxPasses; pass += 1) {
     const again = onePass(safe, hosts, allowTaskLists);
     if (again === safe) break;
     safe = again;
   }
-  return cut(safe, maxBytes);
+  return safe;
 }
 
 const maxPasses = 5;

@@ -45,7 +45,7 @@ describe("neutralise", () => {
       `resolv${zeroWidth}es https://github.com/a/b/issues/1`,
     ],
     ["an image", "![alt](https://evil.example/a.png)", "alt (evil.example)"],
-    ["an image put together", "[a!](./x)[b](https://github.com/z.png)", `a!${zeroWidth}[b](https://github.com/z.png)`],
+    ["an image put together", "[a!](./x)[b](https://github.com/z.png)", "a[b](https://github.com/z.png)"],
     ["a foreign link", '[text](https://evil.example/x?q "title")', "text (evil.example)"],
     ["a script link", "[text](javascript:alert)", "text"],
     ["a foreign address", "see https://evil.example/x?leak=1.", "see evil.example."],
