@@ -22,32 +22,19 @@ export function neutralise(
   const source = markdown
     .slice(0, maxBytes * 2)
     .replace(/\r\n?/g, "\n")
-    .replace(invisible, "")
     .toWellFormed();
   const hosts = new Set(allowHosts.map((host) => host.toLowerCase()));
-  const settle = (text: string) => settled(text, hosts, allowTaskLists);
-  let safe = cut(settle(source), maxBytes);
-  // A cut can bring to life what stood in a longer whole, such as a name at the end of an address.
+  // What a pass takes away, or the cut, can bring to life what stood in a longer whole: repeated until nothing changes.
+  let safe = source;
   for (let pass = 0; pass < maxPasses; pass += 1) {
-    const again = cut(settle(safe), maxBytes);
+    const again = cut(onePass(safe, hosts, allowTaskLists), maxBytes);
     if (again === safe) return safe;
     safe = again;
   }
   return "";
 }
 
-/** What one pass takes away may leave something for the next: repeated until nothing changes, mostly once. */
-function settled(text: string, hosts: ReadonlySet<string>, allowTaskLists: boolean): string {
-  let safe = onePass(text, hosts, allowTaskLists);
-  for (let pass = 1; pass < maxPasses; pass += 1) {
-    const again = onePass(safe, hosts, allowTaskLists);
-    if (again === safe) break;
-    safe = again;
-  }
-  return safe;
-}
-
-const maxPasses = 5;
+const maxPasses = 12;
 
 function onePass(source: string, hosts: ReadonlySet<string>, allowTaskLists: boolean): string {
   // The marks of an earlier pass are made anew.
