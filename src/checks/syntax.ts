@@ -1,28 +1,16 @@
-import { createRequire } from "node:module";
 import { XMLValidator } from "fast-xml-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
-import { Language, type Node, Parser } from "web-tree-sitter";
 import { LineCounter, parseAllDocuments } from "yaml";
-
-export interface SyntaxProblem {
-  /** Counted from 1. */
-  line: number;
-  /** Counted from 1, in UTF-16 code units. */
-  column: number;
-  message: string;
-}
+import { parseWithGrammar, type SyntaxProblem } from "./grammars.ts";
 
 /** "unknown" for a language without a grammar, a file that is too large and a parser that took too long. */
 export type SyntaxResult = { ok: true } | { ok: false; errors: SyntaxProblem[] } | { ok: "unknown" };
 
 const maxTextLength = 1_000_000;
 const maxErrors = 20;
-const maxParseMilliseconds = 2000;
-const maxVisitedNodes = 200_000;
 
 /**
  * Parses a file by the language of its name and returns its syntax errors, at most 20. Nothing of the file is run.
- * Grammars are loaded when they are first needed and kept; syntax trees are freed before this returns.
  */
 export async function checkSyntax(path: string, text: string): Promise<SyntaxResult> {
   if (text.length > maxTextLength) return { ok: "unknown" };
@@ -31,7 +19,8 @@ export async function checkSyntax(path: string, text: string): Promise<SyntaxRes
   const data = dataFormats[extension];
   if (data !== undefined) return resultOf(data(text.replace(/^\ufeff/, ""), path));
   const grammar = grammars[extension];
-  return grammar === undefined ? { ok: "unknown" } : checkWithGrammar(grammar, text);
+  const problems = grammar === undefined ? undefined : await parseWithGrammar({ grammar, text, maxErrors });
+  return problems === undefined ? { ok: "unknown" } : resultOf(problems);
 }
 
 /**
@@ -91,69 +80,6 @@ const dataFormats: Record<string, (text: string, path: string) => SyntaxProblem[
   csproj: xmlErrors,
   svg: xmlErrors,
 };
-
-const require = createRequire(import.meta.url);
-const languages = new Map<string, Promise<Language>>();
-let started: Promise<void> | undefined;
-
-async function checkWithGrammar(grammar: string, text: string): Promise<SyntaxResult> {
-  const language = await languageOf(grammar);
-  const parser = new Parser();
-  try {
-    parser.setLanguage(language);
-    const deadline = performance.now() + maxParseMilliseconds;
-    // The callback's result ends the parse when it is true, although its type does not say so.
-    const tree = parser.parse(text, null, { progressCallback: () => performance.now() > deadline });
-    if (tree === null) return { ok: "unknown" };
-    try {
-      return resultOf(tree.rootNode.hasError ? errorsIn(tree.rootNode, text) : []);
-    } finally {
-      tree.delete();
-    }
-  } finally {
-    parser.delete();
-  }
-}
-
-function languageOf(grammar: string): Promise<Language> {
-  started ??= Parser.init();
-  let language = languages.get(grammar);
-  if (language === undefined) {
-    const file = require.resolve(`@vscode/tree-sitter-wasm/wasm/tree-sitter-${grammar}.wasm`);
-    language = started.then(() => Language.load(file));
-    languages.set(grammar, language);
-  }
-  return language;
-}
-
-/** Visits only branches that hold an error; what is inside of an error is part of it. */
-function errorsIn(root: Node, text: string): SyntaxProblem[] {
-  const errors: SyntaxProblem[] = [];
-  const lines = text.split("\n");
-  const cursor = root.walk();
-  try {
-    for (let visited = 0; visited < maxVisitedNodes && errors.length < maxErrors; visited++) {
-      const node = cursor.currentNode;
-      const found = node.isError || node.isMissing;
-      if (found) errors.push(problemOf(node, lines));
-      if (!found && node.hasError && cursor.gotoFirstChild()) continue;
-      let moved = cursor.gotoNextSibling();
-      while (!moved && cursor.gotoParent()) moved = cursor.gotoNextSibling();
-      if (!moved) break;
-    }
-  } finally {
-    cursor.delete();
-  }
-  // An error of the tree that no node shows is still an error.
-  return errors.length > 0 ? errors : [problemOf(root, lines)];
-}
-
-function problemOf(node: Node, lines: string[]): SyntaxProblem {
-  const { row, column } = node.startPosition;
-  const near = (lines[row] ?? "").slice(column, column + 40).trim();
-  const message = node.isMissing ? `missing ${node.type}` : `unexpected ${JSON.stringify(near)}`;
-  return { line: row + 1, column: column + 1, message };
-}
 
 function jsonErrors(text: string, path: string): SyntaxProblem[] {
   if (isTolerantJson(path)) return yamlErrors(withoutComments(text).replaceAll("\t", " "));
