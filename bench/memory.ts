@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,8 +16,8 @@ const jobs = 10;
 const jobsMinutes = 10;
 
 /**
- * Resident megabytes of the server's own process: idle after its start on either database, and how much more at the peak of
- * ten jobs at once. The figure of PostgreSQL is left out, with a line that says so, where no server can be had.
+ * Resident megabytes of the server, the embedded database's process counted in: idle after its start on either database,
+ * and how much more at the peak of ten jobs at once. The figure of PostgreSQL is left out, with a line that says so, where no server can be had.
  */
 export async function memoryFigures(): Promise<Figure[]> {
   const directory = await mkdtemp(join(tmpdir(), "millwright-bench-"));
@@ -124,15 +124,18 @@ async function allEnded(server: ServerProcess): Promise<void> {
   }
 }
 
-/** Of the process itself: what it started has memory of its own. */
-async function residentMegabytes(pid: number): Promise<number> {
-  if (process.platform === "linux") {
-    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
-    if (kilobytes === undefined) throw new Error(`/proc/${pid}/status has no VmRSS`);
-    return (Number(kilobytes) * 1_024) / 1e6;
-  }
-  const { stdout } = await promisify(execFile)("ps", ["-o", "rss=", "-p", String(pid)]);
-  return (Number(stdout.trim()) * 1_024) / 1e6;
+/** Of the server and its database's process; git and commands have memory of their own, for a moment. */
+async function residentMegabytes(server: number): Promise<number> {
+  const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=,ppid=,rss=,args="]);
+  const processes = stdout.split("\n").map((line) => {
+    const [pid, parent, kilobytes, ...args] = line.trim().split(/\s+/);
+    return { pid: Number(pid), parent: Number(parent), kilobytes: Number(kilobytes), command: args.join(" ") };
+  });
+  const counted = processes.filter(
+    ({ pid, parent, command }) => pid === server || (parent === server && command.includes("embedded-process.ts")),
+  );
+  if (counted.length === 0) throw new Error(`There is no process ${server}`);
+  return (counted.reduce((sum, { kilobytes }) => sum + kilobytes, 0) * 1_024) / 1e6;
 }
 
 function pause(seconds: number): Promise<void> {

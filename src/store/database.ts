@@ -1,17 +1,11 @@
-import { createHash } from "node:crypto";
-import { mkdir, realpath, rm } from "node:fs/promises";
-import { connect, createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PGlite } from "@electric-sql/pglite";
 import { drizzle as drizzlePostgres } from "drizzle-orm/node-postgres";
 import { migrate as migratePostgres } from "drizzle-orm/node-postgres/migrator";
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
-import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
-import { migrate as migratePglite } from "drizzle-orm/pglite/migrator";
 import pg from "pg";
 import type { Logger } from "pino";
+import { type EmbeddedDatabase, openEmbeddedDatabase } from "./embedded/embedded-database.ts";
 import * as schema from "./schema.ts";
 
 export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;
@@ -22,7 +16,7 @@ export type Queries = Pick<Db, "select" | "selectDistinctOn" | "insert" | "updat
 export type Database = {
   db: Db;
   close(): Promise<void>;
-} & ({ kind: "pglite"; pglite: PGlite } | { kind: "postgres"; databaseUrl: string; pool: pg.Pool });
+} & ({ kind: "pglite"; embedded: EmbeddedDatabase } | { kind: "postgres"; databaseUrl: string; pool: pg.Pool });
 
 export interface DatabaseOptions {
   /** A PostgreSQL URL; without it PGlite is kept in `<dataDirectory>/database`. */
@@ -67,20 +61,18 @@ async function openPostgres(databaseUrl: string, options: DatabaseOptions): Prom
   } finally {
     await client.end().catch(() => undefined);
   }
-  const db: Db = drizzlePostgres({ client: pool, schema });
-  db.transaction = (body) => transaction(pool, body);
-  return { kind: "postgres", db, databaseUrl, pool, close: () => pool.end() };
+  return { kind: "postgres", db: drizzleOn(pool), databaseUrl, pool, close: () => pool.end() };
 }
 
 /** Drizzle never gives a connection back whose BEGIN failed: after a few database restarts the pool would be empty. */
 async function transaction<T>(
-  pool: pg.Pool,
+  pool: pg.Pool | EmbeddedDatabase,
   body: (tx: Parameters<Parameters<Db["transaction"]>[0]>[0]) => Promise<T>,
 ) {
   const client = await pool.connect();
   let broken = true;
   try {
-    const result = await drizzlePostgres({ client }).transaction((tx) => body(tx as never));
+    const result = await drizzlePostgres({ client: client as pg.PoolClient }).transaction((tx) => body(tx as never));
     broken = false;
     return result;
   } catch (error) {
@@ -98,77 +90,28 @@ async function transaction<T>(
 async function openPglite(options: DatabaseOptions): Promise<Database> {
   const memory = options.dataDirectory === "memory";
   const directory = join(options.dataDirectory, "database");
-  let lock: Server | undefined;
-  if (!memory) {
-    await mkdir(directory, { recursive: true });
-    lock = await lockDirectory(directory);
-  }
+  const cannotOpen = (error: unknown) =>
+    new Error(`Cannot open the embedded database in ${directory}: ${messageOf(error)}`, { cause: error });
+  const embedded = await openEmbeddedDatabase(memory ? undefined : directory, options.log).catch((error: unknown) => {
+    throw cannotOpen(error);
+  });
   try {
-    const pglite = memory ? await PGlite.create() : await PGlite.create({ dataDir: directory });
-    const db = drizzlePglite({ client: pglite, schema });
-    await migratePglite(db, { migrationsFolder });
-    return {
-      kind: "pglite",
-      db: db as unknown as Db,
-      pglite,
-      close: async () => {
-        await pglite.close();
-        await unlock(lock);
-      },
-    };
+    const client = await embedded.connect();
+    await migratePostgres(drizzlePostgres({ client: client as unknown as pg.PoolClient }), {
+      migrationsFolder,
+    }).finally(() => client.release());
+    return { kind: "pglite", db: drizzleOn(embedded), embedded, close: () => embedded.end() };
   } catch (error) {
-    await unlock(lock);
-    throw new Error(`Cannot open the embedded database in ${directory}: ${messageOf(error)}`, { cause: error });
+    await embedded.end();
+    throw cannotOpen(error);
   }
 }
 
-/**
- * Holds a socket named after the directory for as long as the process lives; the kernel frees it however the process
- * ends. Linux: abstract socket (unix(7)); Windows: named pipe; elsewhere a socket file, whose leftover is recognised
- * because nobody answers.
- */
-async function lockDirectory(directory: string): Promise<Server> {
-  const name = `millwright-${createHash("sha256")
-    .update(await realpath(directory))
-    .digest("hex")
-    .slice(0, 32)}`;
-  if (process.platform === "linux") return listen(`\0${name}`, directory);
-  if (process.platform === "win32") return listen(`\\\\.\\pipe\\${name}`, directory);
-  const path = join(tmpdir(), `${name}.sock`);
-  if (!(await answers(path))) await rm(path, { force: true });
-  return listen(path, directory);
-}
-
-function listen(path: string, directory: string): Promise<Server> {
-  const server = createServer((socket) => socket.destroy());
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === "EADDRINUSE"
-          ? new Error(
-              `Cannot use ${directory}: another process has this database open, and the embedded database allows one. ` +
-                "Stop the other process, choose another data directory, or set DATABASE_URL to a PostgreSQL server.",
-            )
-          : error,
-      ),
-    );
-    server.listen(path, () => {
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => resolve(true));
-    socket.on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
-  });
-}
-
-function unlock(lock: Server | undefined): Promise<void> {
-  return new Promise((resolve) => (lock ? lock.close(() => resolve()) : resolve()));
+/** Drizzle on a pool or on the embedded database, with transactions that give their connection back in any case. */
+export function drizzleOn(pool: pg.Pool | EmbeddedDatabase): Db {
+  const db: Db = drizzlePostgres({ client: pool as pg.Pool, schema });
+  db.transaction = (body) => transaction(pool, body);
+  return db;
 }
 
 function withoutPassword(databaseUrl: string): string {

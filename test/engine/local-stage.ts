@@ -1,11 +1,10 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/pglite";
 import pino from "pino";
 import { createLocalEngine, type LocalEngine, type LocalEngineOptions } from "../../src/engine/local/local-engine.ts";
-import { type Database, type Db, openDatabase } from "../../src/store/database.ts";
+import { type Database, type Db, drizzleOn, openDatabase } from "../../src/store/database.ts";
+import type { EmbeddedDatabase } from "../../src/store/embedded/embedded-database.ts";
 import { createStore, type OpenStore } from "../../src/store/open-store.ts";
-import * as schema from "../../src/store/schema.ts";
 import type { Deploy, EngineProcess, Stage } from "./engine.testsuite.ts";
 
 export interface LocalProcess extends EngineProcess {
@@ -102,7 +101,7 @@ async function empty(db: Db): Promise<void> {
 export async function openPgliteStages(): Promise<{ openStage: () => Promise<LocalStage>; close(): Promise<void> }> {
   const database = await openDatabase({ dataDirectory: "memory", log: silent });
   if (database.kind !== "pglite") throw new Error("A directory without a URL is PGlite");
-  const { pglite } = database;
+  const { embedded } = database;
   const openLine = async (dieAtRequest: number): Promise<Line> => {
     let dead = false;
     let requests = 0;
@@ -111,14 +110,23 @@ export async function openPgliteStages(): Promise<{ openStage: () => Promise<Loc
       if (requests >= dieAtRequest) dead = true;
       if (dead) throw new Error("killed");
     };
-    const wrapped = cuttable(pglite, request);
-    return {
-      database: {
-        kind: "pglite",
-        db: drizzle({ client: wrapped, schema }) as unknown as Db,
-        pglite: wrapped,
-        close: () => Promise.resolve(),
+    const cuttable: EmbeddedDatabase = {
+      query: cut(embedded.query, request),
+      async connect() {
+        const connection = await embedded.connect();
+        return {
+          query: cut(connection.query, request),
+          release(broken) {
+            // A connection that is cut rolls back what it had begun.
+            if (dead) void connection.query("ROLLBACK").finally(() => connection.release());
+            else connection.release(broken);
+          },
+        };
       },
+      end: () => Promise.resolve(),
+    };
+    return {
+      database: { kind: "pglite", db: drizzleOn(cuttable), embedded: cuttable, close: () => Promise.resolve() },
       cut: () => {
         dead = true;
       },
@@ -129,25 +137,11 @@ export async function openPgliteStages(): Promise<{ openStage: () => Promise<Loc
   return { openStage: localStages(database, openLine), close: () => database.close() };
 }
 
-function cuttable<T extends object>(target: T, request: () => void): T {
-  return new Proxy(target, {
-    get: (_, key) => {
-      const value = Reflect.get(target, key, target);
-      if (typeof value !== "function") return value;
-      if (!["query", "exec", "transaction", "sql"].includes(String(key))) return value.bind(target);
-      return async (...args: unknown[]) => {
-        request();
-        if (key !== "transaction") return value.apply(target, args);
-        const [body] = args as [(tx: object) => unknown];
-        return value.call(target, async (tx: object) => {
-          const result = await body(cuttable(tx, request));
-          // Dead before the commit: it is rolled back, as a cut connection does.
-          request();
-          return result;
-        });
-      };
-    },
-  });
+function cut(query: EmbeddedDatabase["query"], request: () => void): EmbeddedDatabase["query"] {
+  return (async (...args: Parameters<typeof query>) => {
+    request();
+    return query(...args);
+  }) as unknown as typeof query;
 }
 
 /** Processes on one PostgreSQL database: each connects through a TCP relay of its own that can be cut. */

@@ -195,13 +195,14 @@ export function signature(body: string, secret = webhookSecret): string {
   return `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`;
 }
 
-/** Ids of the processes whose command line contains this text. */
-export function processesWith(text: string): number[] {
+/** Ids of the processes whose command line contains all of these texts. */
+export function processesWith(...texts: string[]): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((name) => {
       try {
-        return readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").includes(text);
+        const line = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ");
+        return texts.every((text) => line.includes(text));
       } catch {
         return false;
       }

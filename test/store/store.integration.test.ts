@@ -11,6 +11,7 @@ import { type Intent, runKeyOf } from "../../src/pipeline/intent.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { type OpenStore, openStore } from "../../src/store/open-store.ts";
 import type { PullRequestRow } from "../../src/store/store.ts";
+import { processesWith } from "../run/child.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 
 const log = pino({ level: "silent" });
@@ -218,6 +219,52 @@ describe("store on PGlite", () => {
 });
 
 describe("openDatabase on PGlite", () => {
+  test("starts its process again when that was killed, and keeps what was committed", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "millwright-store-"));
+    const database = await openDatabase({ dataDirectory: directory, log });
+    try {
+      const process = () => processesWith("embedded-process.ts", directory);
+      expect(process()).toHaveLength(1);
+      await database.db.execute(sql`CREATE TABLE kept (n int)`);
+      await database.db.execute(sql`INSERT INTO kept VALUES (1)`);
+      const open = database.db.transaction(async (tx) => {
+        await tx.execute(sql`INSERT INTO kept VALUES (2)`);
+        for (const pid of process()) globalThis.process.kill(pid, "SIGKILL");
+        await tx.execute(sql`INSERT INTO kept VALUES (3)`);
+      });
+      await expect(open).rejects.toThrow();
+      const result = await database.db.execute(sql`SELECT n FROM kept`);
+      expect((result as unknown as { rows: unknown[] }).rows).toEqual([{ n: 1 }]);
+      await database.close();
+      expect(process()).toEqual([]);
+    } finally {
+      await database.close();
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("keeps everybody else out of a transaction, and a failed one leaves nothing behind", async () => {
+    const database = await openDatabase({ dataDirectory: "memory", log });
+    try {
+      await database.db.execute(sql`CREATE TABLE t (n int)`);
+      let counted: Promise<unknown> | undefined;
+      const failed = database.db.transaction(async (tx) => {
+        await tx.execute(sql`INSERT INTO t VALUES (1)`);
+        counted = database.db.execute(sql`SELECT count(*)::int AS n FROM t`);
+        await tx.execute(sql`INSERT INTO t VALUES (2)`);
+        throw new Error("no");
+      });
+      await expect(failed).rejects.toThrow("no");
+      expect(await counted).toMatchObject({ rows: [{ n: 0 }] });
+      if (database.kind !== "pglite") throw new Error("A directory without a URL is PGlite");
+      await expect(database.embedded.query("BEGIN; INSERT INTO t VALUES (3); SELECT 1 / 0; COMMIT")).rejects.toThrow();
+      await database.db.execute(sql`INSERT INTO t VALUES (4)`);
+      expect(await database.db.execute(sql`SELECT n FROM t`)).toMatchObject({ rows: [{ n: 4 }] });
+    } finally {
+      await database.close();
+    }
+  });
+
   test("refuses a directory that another process has open, says so, and takes it when that process was killed", async () => {
     const directory = await mkdtemp(join(tmpdir(), "millwright-store-"));
     const module = new URL("../../src/store/database.ts", import.meta.url).href;

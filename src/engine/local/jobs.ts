@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { fromPglite, PgBoss } from "pg-boss";
+import { PgBoss } from "pg-boss";
 import type { Logger } from "pino";
 import type { Database } from "../../store/database.ts";
 
@@ -37,7 +37,7 @@ const heartbeatSeconds = 10;
 const expireInSeconds = 12 * 3_600;
 
 /** How long a lane takes no further job in a rush. */
-const rushPauseMs = 250;
+const rushPauseMs = 500;
 
 interface Fetched {
   /** The queue that it came from; the slot that it takes may be another lane's. */
@@ -68,7 +68,7 @@ export class Jobs {
     const shared = { schedule: false, warningSlowQuerySeconds: 30 };
     this.#boss =
       database.kind === "pglite"
-        ? new PgBoss({ ...shared, db: fromPglite(database.pglite), backend: "pglite" })
+        ? new PgBoss({ ...shared, db: { executeSql: (text, values) => database.embedded.query(text, values) } })
         : new PgBoss({
             ...shared,
             connectionString: database.databaseUrl,
