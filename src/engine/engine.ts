@@ -13,10 +13,17 @@ export interface RunStatus {
   outcome?: Outcome;
 }
 
+/** What became of an intent that is durably queued. */
+export interface Started {
+  runKey: string;
+  /** Whether its run was there already; known later than the acknowledgement where the queue is asked afterwards. */
+  repeated: Promise<boolean | "unknown">;
+}
+
 /** Decides where, when and how often steps are called. The same pipelines run on every engine. */
 export interface Engine {
   /** Resolves after the intent is durably queued. The same intent again starts nothing, for ever. */
-  start(intent: Intent): Promise<{ runKey: string; repeated: boolean | "unknown" }>;
+  start(intent: Intent): Promise<Started>;
   /** To the work's active run; stored in order, also when it comes before it is waited for. False when no run of this work is active. */
   signal(workKey: string, name: "decision", payload: Decision): Promise<boolean>;
   /** Cancels the work's active and waiting runs; false when there are none. */

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
 import { createModel } from "../agent/create-model.ts";
@@ -139,6 +140,7 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
         await unless(late, status.close());
         await sandbox.close();
         await lastly?.();
+        await engine.close();
         await store.close();
       })();
       return stopping;
@@ -207,6 +209,7 @@ function engineOf(options: {
       metrics,
     ),
     fits: outputFits,
+    spoolPath: operator.databaseUrl === undefined ? join(operator.dataDirectory, "intake.jsonl") : undefined,
     concurrency: operator.concurrency.worker,
     perRepositoryConcurrency: operator.concurrency.repository,
     onEvent(event) {

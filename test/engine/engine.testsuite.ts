@@ -61,7 +61,7 @@ export function engineSuite(name: string, openStage: () => Promise<Stage>): void
     test("run executes the steps in order and ends by reporting the outcome once", async () => {
       const { engine } = await boot({ "issue-to-pr": threeSteps });
       const { runKey, repeated } = await engine.start(intentOf());
-      expect(repeated).not.toBe(true);
+      expect(await repeated).not.toBe(true);
       const status = await untilState(engine, runKey, "ended");
       expect(status.outcome).toEqual(ready);
       expect(world.effects).toEqual(paths);

@@ -119,7 +119,8 @@ describe.skipIf(!needed)("many processes on PostgreSQL (needs DATABASE_URL or @e
     const started = await Promise.all(
       Array.from({ length: 50 }, (_, n) => (processes[n % 3] as LocalProcess).engine.start(intent)),
     );
-    expect(started.filter(({ repeated }) => repeated === false)).toHaveLength(1);
+    const repeated = await Promise.all(started.map((one) => one.repeated));
+    expect(repeated.filter((one) => one === false)).toHaveLength(1);
     await untilState((processes[0] as LocalProcess).engine, started[0]?.runKey as string, "ended");
     await (processes[0] as LocalProcess).engine.idle();
     expect(world.effects).toEqual(["authorise-trigger#1", "work#1", "report-outcome#1"]);

@@ -26,6 +26,7 @@ import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
 import { type Asleep, Draining, Execution, type ExecutionContext, type Slot } from "./execution.ts";
 import { Intake } from "./intake.ts";
 import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
+import { openSpool } from "./spool.ts";
 
 export interface LocalEngineOptions {
   store: OpenStore;
@@ -49,6 +50,11 @@ export interface LocalEngineOptions {
   sweepSeconds?: number;
   /** How often the queue is asked without being told that something came. */
   pollSeconds?: number;
+  /**
+   * A file that acknowledges intents before the database has them. Only where this process alone uses the database: what
+   * is on this disk is out of other machines' reach.
+   */
+  spoolPath?: string | undefined;
   /** How often a job that fails outside of any step (the database is away, the history cannot be read) is tried again. */
   jobRetries?: number;
 }
@@ -61,9 +67,11 @@ export interface LocalEngine extends Engine {
   work(): Promise<void>;
   /**
    * Ends in order, within about `seconds`: nothing new is begun, running steps are aborted without losing an attempt,
-   * and their runs are put back for the next process. The store stays open.
+   * and their runs are put back for the next process. Intents are still taken, and the store stays open.
    */
   drain(seconds: number): Promise<void>;
+  /** Takes no more intents. After `drain`, before the store is closed. */
+  close(): Promise<void>;
   /** Resolves when nothing is left that could be executed now. */
   idle(): Promise<void>;
   /** Every active and waiting run of an installation (P15). */
@@ -114,9 +122,12 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     const created = filed.flatMap(({ runKey, repeated }, index) =>
       repeated ? [] : [{ runKey, intent: intents[index] as Intent }],
     );
-    await jobs.send(created.map(({ runKey, intent }) => ({ runKey, lane: "front", priority: priorityOf(intent) })));
+    // What comes while this process drains is found by the next one, or by another's sweep.
+    if (!draining) {
+      await jobs.send(created.map(({ runKey, intent }) => ({ runKey, lane: "front", priority: priorityOf(intent) })));
+    }
     return filed;
-  });
+  }, log);
 
   /** One job: claims the run and advances it until it ends, sleeps or is taken away. */
   async function advance(job: { id: string; runKey: string; lane: Lane }): Promise<void> {
@@ -330,7 +341,10 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   }
 
   return {
-    open: () => jobs.open(),
+    open: async () => {
+      await jobs.open();
+      if (options.spoolPath !== undefined) intake.open(await openSpool(options.spoolPath));
+    },
 
     work: async () => {
       if (database.kind === "pglite") {
@@ -375,6 +389,8 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
       for (const timer of timers.splice(0)) clearInterval(timer);
       await jobs.close();
     },
+
+    close: () => intake.close(),
 
     idle: async () => {
       for (;;) {
