@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 const fixtures = "test/fixtures/**";
 const integration = "test/**/*.integration.test.ts";
 /** Tests that measure time or load the whole machine (limits of a sandbox, killed processes). */
-const alone = ["test/sandbox", "test/engine"].map((folder) => `${folder}/**/*.integration.test.ts`);
+const alone = ["test/sandbox", "test/engine", "test/chaos"].map((folder) => `${folder}/**/*.integration.test.ts`);
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect } from "vitest";
 import type { RunRow } from "../../src/store/store.ts";
 import { type LocalApp, startApp, startGitHub } from "./local-app.ts";
 import type { LocalGitHub, RepositoryInput, RepositoryView } from "./local-github/index.ts";
@@ -120,7 +119,8 @@ export async function startScenario(options: {
       await model.close();
       await github.close();
       rmSync(directory, { recursive: true, force: true });
-      expect(github.violations).toEqual([]);
+      if (github.violations.length > 0)
+        throw new Error(`GitHub's description was violated: ${JSON.stringify(github.violations, null, 2)}`);
     },
   };
   return scenario;

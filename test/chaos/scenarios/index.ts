@@ -1,0 +1,4 @@
+import type { ChaosScenario } from "../chaos.ts";
+
+/** The only list of scenarios, in the order of docs/security.md's figures. */
+export const scenarios: readonly ChaosScenario[] = [];
