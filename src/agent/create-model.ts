@@ -37,25 +37,6 @@ export function createModel(
   });
 }
 
-/**
- * One model for each of several purposes (a pipeline, a step): the one that `own` names for it, else the default. Models
- * of the same name are made once.
- */
-export function createModels<Purpose extends string>(
-  config: ModelConfig,
-  own: Partial<Record<Purpose, Partial<ModelConfig>>>,
-  redactor?: Pick<Redactor, "redact">,
-): (purpose: Purpose) => Model {
-  const made = new Map<string, Model>();
-  return (purpose) => {
-    const wanted = { ...config, ...own[purpose] };
-    const key = JSON.stringify(wanted);
-    const model = made.get(key) ?? createModel(wanted, redactor);
-    made.set(key, model);
-    return model;
-  };
-}
-
 function readPrices(path: string): string {
   try {
     return readFileSync(path, "utf8");

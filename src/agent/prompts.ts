@@ -11,7 +11,6 @@ export const promptNames = [
   "simplest-change",
   "address-review",
   "resolve-conflict",
-  "describe-change",
 ] as const;
 export type PromptName = (typeof promptNames)[number];
 
@@ -26,15 +25,15 @@ const FrontMatter = z.strictObject({
   version: z.number().int().positive(),
   /** Shared parts that follow the system text, in order. */
   shared: z.array(z.string()).default([]),
-  /** What the task needs; a name that ends in `?` may be left out. */
-  placeholders: z.array(z.string().regex(/^[a-z][a-zA-Z]*\??$/)).default([]),
+  /** What the task needs. */
+  placeholders: z.array(z.string().regex(/^[a-z][a-zA-Z]*$/)).default([]),
 });
 
 interface Template {
   version: string;
   system: string;
   task: string;
-  placeholders: { name: string; optional: boolean }[];
+  placeholders: string[];
 }
 
 const templates = new Map<PromptName, Template>();
@@ -46,14 +45,14 @@ const templates = new Map<PromptName, Template>();
 export function renderPrompt(name: PromptName, values: Record<string, string> = {}): RenderedPrompt {
   const template = templates.get(name) ?? loadTemplate(name);
   templates.set(name, template);
-  const unknown = Object.keys(values).find((key) => !template.placeholders.some((known) => known.name === key));
+  const unknown = Object.keys(values).find((key) => !template.placeholders.includes(key));
   if (unknown !== undefined) throw new Error(`The prompt ${name} has no placeholder ${unknown}`);
-  for (const { name: key, optional } of template.placeholders) {
-    if (!optional && values[key] === undefined) throw new Error(`The prompt ${name} needs a value for ${key}`);
+  for (const key of template.placeholders) {
+    if (values[key] === undefined) throw new Error(`The prompt ${name} needs a value for ${key}`);
   }
   // One pass, so that braces inside of a value stay what they are.
   const task = template.task.replaceAll(/\{\{([a-zA-Z]+)\}\}/g, (_match, key: string) => values[key] ?? "");
-  return { version: template.version, system: template.system, task: task.replaceAll(/\n{3,}/g, "\n\n").trim() };
+  return { version: template.version, system: template.system, task: task.trim() };
 }
 
 /**
@@ -66,17 +65,13 @@ function loadTemplate(name: PromptName): Template {
   if (system === undefined || task === undefined || rest.length > 0)
     throw new Error(`prompts/${name}.md needs exactly one heading "# Task"`);
   const shared = matter.shared.map((part) => readMarkdown(`shared/${part}.md`));
-  const placeholders = matter.placeholders.map((entry) => ({
-    name: entry.replace("?", ""),
-    optional: entry.endsWith("?"),
-  }));
+  const { placeholders } = matter;
   const used = new Set(Array.from(body.matchAll(/\{\{([^}]*)\}\}/g), (match) => match[1]!));
   for (const key of used)
-    if (!placeholders.some((known) => known.name === key))
+    if (!placeholders.includes(key))
       throw new Error(`prompts/${name}.md uses {{${key}}}, which its front matter does not name`);
   for (const known of placeholders)
-    if (!used.has(known.name))
-      throw new Error(`prompts/${name}.md names the placeholder ${known.name} and does not use it`);
+    if (!used.has(known)) throw new Error(`prompts/${name}.md names the placeholder ${known} and does not use it`);
   if (/\{\{/.test(system))
     throw new Error(`prompts/${name}.md has a placeholder in its system text, which must be the same for every call`);
   return {

@@ -41,23 +41,3 @@ export const Analysis = z.object({
   alreadyDoneEvidence: line.optional().meta({ description: "With already-done: the file and the lines that show it." }),
 });
 export type Analysis = z.infer<typeof Analysis>;
-
-/** How a finished change is described in its pull request (B15). */
-export const ChangeDescription = z.object({
-  title: z
-    .string()
-    .min(1)
-    .max(120)
-    .meta({ description: "Subject without type and scope: imperative, lower case, no full stop." }),
-  what: z
-    .string()
-    .max(6_000)
-    .meta({ description: "What changed, for a reviewer who has not read the diff yet. Markdown." }),
-  why: z.string().max(3_000).meta({ description: "Why it changed and why in this way. Markdown." }),
-  notDone: z
-    .array(line)
-    .max(10)
-    .meta({ description: "What was asked and is not in the change, each with the reason." }),
-  risk: line.meta({ description: "What could go wrong, and where to look first." }),
-});
-export type ChangeDescription = z.infer<typeof ChangeDescription>;

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
-import { createModel, createModels } from "../../src/agent/create-model.ts";
+import { createModel } from "../../src/agent/create-model.ts";
 import { TransientModelError } from "../../src/agent/model.ts";
 import type { OperatorConfig } from "../../src/config/operator.ts";
 import { budget, prompt, treeOf } from "./support.ts";
@@ -69,11 +69,4 @@ test("createModel reads the operator's prices and says what is wrong with them",
   expect(() => createModel({ ...config, pricesFile: join(directory, "none.json") })).toThrow(
     "(MILLWRIGHT_PRICES): ENOENT",
   );
-});
-
-test("createModels gives a purpose its own model and all others the default", () => {
-  const modelFor = createModels<"review" | "build" | "fix">(config, { review: { name: "claude-haiku-5-5" } });
-  expect(modelFor("review").id).toBe("anthropic/claude-haiku-5-5");
-  expect(modelFor("build").id).toBe("anthropic/claude-opus-5-5");
-  expect(modelFor("fix")).toBe(modelFor("build"));
 });

@@ -11,7 +11,6 @@ const placeholders: Record<PromptName, string[]> = {
   "simplest-change": ["task", "failures"],
   "address-review": ["review", "context"],
   "resolve-conflict": ["task", "conflicts"],
-  "describe-change": ["task", "diff", "summary", "checks"],
 };
 const valuesOf = (name: PromptName) =>
   Object.fromEntries(placeholders[name].map((key) => [key, `<data name="${key}">\n"value of ${key}"\n</data>`]));
@@ -43,11 +42,6 @@ describe.each(promptNames)("the prompt %s", (name) => {
 test("renderPrompt leaves braces in a value alone", () => {
   const { task } = renderPrompt("fix-checks", { task: "see {{failures}} and $& and $1", failures: "boom" });
   expect(task).toContain("see {{failures}} and $& and $1");
-});
-
-test("renderPrompt leaves an optional placeholder out without a gap", () => {
-  const { task } = renderPrompt("describe-change", valuesOf("describe-change"));
-  expect(task).not.toMatch(/\n{3,}/);
 });
 
 test("promptNames lists every file", () => {

@@ -1,6 +1,6 @@
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { expect, test } from "vitest";
-import { Analysis, ChangeDescription } from "../../src/agent/schemas.ts";
+import { Analysis } from "../../src/agent/schemas.ts";
 
 /** Counts what the provider limits: https://platform.claude.com/docs/en/build-with-claude/structured-outputs */
 function measure(schema: unknown, count = { optional: 0, unions: 0, refs: 0, open: 0 }) {
@@ -19,12 +19,9 @@ function measure(schema: unknown, count = { optional: 0, unions: 0, refs: 0, ope
   return count;
 }
 
-test.each([
-  ["Analysis", Analysis, 2],
-  ["ChangeDescription", ChangeDescription, 0],
-])("%s stays within the limits of structured output", (_name, schema, optional) => {
-  const measured = measure(zodOutputFormat(schema).schema);
-  expect(measured).toMatchObject({ optional, unions: 0, open: 0 });
+test("Analysis stays within the limits of structured output", () => {
+  const measured = measure(zodOutputFormat(Analysis).schema);
+  expect(measured).toMatchObject({ optional: 2, unions: 0, open: 0 });
 });
 
 test("Analysis refuses what the provider does not check", () => {

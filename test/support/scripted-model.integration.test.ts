@@ -29,11 +29,11 @@ test("startScriptedModel answers by the prompt's name, from files and from objec
     }),
   );
   const server = await startScriptedModel({
-    fixtures: [directory, [{ match: { systemMessage: "stage: describe-change" }, response: { content: '{"a":2}' } }]],
+    fixtures: [directory, [{ match: { systemMessage: "stage: revise-plan" }, response: { content: '{"a":2}' } }]],
   });
   closers.push(() => server.close());
   expect(await ask(server.url, "analyse-issue")).toMatchObject({ value: { a: 1 } });
-  expect(await ask(server.url, "describe-change")).toMatchObject({ value: { a: 2 } });
+  expect(await ask(server.url, "revise-plan")).toMatchObject({ value: { a: 2 } });
   expect(server.journal()).toHaveLength(2);
 });
 
