@@ -77,6 +77,20 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
   const metrics = createMetrics();
   mkdirSync(operator.dataDirectory, { recursive: true, mode: 0o700 });
   const store = await openStore({ databaseUrl: operator.databaseUrl, dataDirectory: operator.dataDirectory, log });
+  try {
+    return await composeOn(store, { ...options, redactor, log, metrics });
+  } catch (error) {
+    // The embedded database is a process that would keep the data directory to itself.
+    await store.close();
+    throw error;
+  }
+}
+
+async function composeOn(
+  store: OpenStore,
+  options: ComposeOptions & { redactor: Redactor; log: Logger; metrics: Metrics },
+): Promise<Worker> {
+  const { operator, redactor, log, metrics } = options;
   const github = createGitHubApp({
     appId: operator.app.id,
     apiUrl: operator.github.apiUrl,
