@@ -1,9 +1,12 @@
 import { defineConfig } from "vitest/config";
+import { without } from "./test/mechanisms/without.ts";
 
 const fixtures = "test/fixtures/**";
 const integration = "test/**/*.integration.test.ts";
 /** Tests that measure time or load the whole machine (limits of a sandbox, killed processes). */
 const alone = ["test/sandbox", "test/engine", "test/chaos"].map((folder) => `${folder}/**/*.integration.test.ts`);
+/** `npm run mechanisms` takes one mechanism out of the source: then a test has to fail. */
+const plugins = process.env["WITHOUT"] === undefined ? [] : [without(process.env["WITHOUT"])];
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at
@@ -12,6 +15,7 @@ export default defineConfig({
   test: {
     projects: [
       {
+        plugins,
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
@@ -23,6 +27,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: "integration",
           include: [integration],
@@ -33,6 +38,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: "integration-alone",
           include: alone,

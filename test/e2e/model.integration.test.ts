@@ -144,10 +144,15 @@ describe("What the model reads", () => {
       .as("stranger")
       .push(s.name, { branch: "other", message: "x", files: { "AGENTS.md": "canary-branch\n" } });
     await new Promise((resolve) => setTimeout(resolve, 1_100));
+    // The comments are read only after the edit below: it is their dates alone that keep it out.
+    const reading = { method: "GET", path: new RegExp(`/issues/${issue}/comments$`) };
+    const slow = s.github.faults.add({ ...reading, latencyMs: 3_000 });
     maintainer.label(s.name, issue, "agent:builder");
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     s.github.as("stranger").editComment(edited, "canary-edited-comment");
     maintainer.comment(s.name, issue, "canary-after");
+    await s.until("the comments to be asked for", () => slow.hits > 0);
+    slow.remove();
     const run = await s.ended(issue);
     expect(run.outcome).toMatchObject({ kind: "ready" });
     const sent = JSON.stringify(s.sentToModel().map(({ body }) => body));

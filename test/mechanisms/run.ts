@@ -1,0 +1,65 @@
+import { execFileSync } from "node:child_process";
+import { createVitest, type TestModule } from "vitest/node";
+import { type Switch, switches } from "./switches.ts";
+
+const help = `Turns each mechanism of docs/security.md off in tests and demands that a test turns red.
+
+  npm run -s mechanisms                 all of them
+  npm run -s mechanisms -- M1 M5        those whose ids begin like this
+
+One line of JSON for each: {"id","without","red","ok"}; red is how many tests failed.
+Exits with 1 when a mechanism can be missing without a red test.
+
+${switches.map(({ id, without }) => `  ${id.padEnd(5)} ${without}\n`).join("")}`;
+
+const asked = process.argv.slice(2);
+if (asked.includes("--help")) {
+  process.stdout.write(help);
+} else {
+  const chosen = switches.filter(({ id }) => asked.length === 0 || asked.some((begin) => id.startsWith(begin)));
+  let held = chosen.length > 0;
+  for (const one of chosen) held = (await turnsRed(one)) && held;
+  process.exitCode = held ? 0 : 1;
+}
+process.stdout.write("", () => process.exit());
+
+async function turnsRed({ id, without, test, named, needs }: Switch): Promise<boolean> {
+  if (needs !== undefined && !isThere(needs)) {
+    const ok = process.env["CI"] !== "true";
+    process.stdout.write(`${JSON.stringify({ id, without, red: 0, ok, skipped: `needs ${needs}` })}\n`);
+    return ok;
+  }
+  process.env["WITHOUT"] = id;
+  const vitest = await createVitest({
+    run: true,
+    watch: false,
+    reporters: [{}],
+    ...(named === "" ? {} : { testNamePattern: named }),
+  });
+  try {
+    const { testModules } = await vitest.start([test]);
+    const red = testModules.flatMap((module) => [...module.children.allTests("failed")]).length;
+    const broken = testModules.flatMap(problems);
+    const ok = red > 0 && broken.length === 0;
+    process.stdout.write(`${JSON.stringify({ id, without, red, ok })}\n`);
+    for (const problem of broken) process.stderr.write(`${id}: ${problem}\n`);
+    if (red === 0) process.stderr.write(`${id}: no test of ${test} named ${JSON.stringify(named)} failed\n`);
+    return ok;
+  } finally {
+    await vitest.close();
+  }
+}
+
+/** What failed outside of any test says nothing about the mechanism: the source may not even have been read. */
+function problems(module: TestModule): string[] {
+  return [module, ...module.children.allSuites()].flatMap((suite) => suite.errors().map(({ message }) => message));
+}
+
+function isThere(program: string): boolean {
+  try {
+    execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
