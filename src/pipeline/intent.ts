@@ -20,7 +20,12 @@ export type PipelineName = z.infer<typeof PipelineName>;
 
 /** The act that asked for the run; decides which object is acknowledged and what is re-read before an effect. */
 const Trigger = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("label"), label: z.string() }),
+  z.object({
+    kind: z.literal("label"),
+    label: z.string(),
+    /** Ids of intents that the reconciler knows to come from other labellings of the same issue. */
+    besides: z.array(z.string()).optional(),
+  }),
   z.object({ kind: z.literal("comment"), commentId: z.number().int(), nodeId: z.string() }),
   z.object({ kind: z.literal("review"), reviewId: z.number().int(), nodeId: z.string() }),
   z.object({ kind: z.literal("review-comment"), commentId: z.number().int(), nodeId: z.string() }),
@@ -28,7 +33,7 @@ const Trigger = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("state") }),
 ]);
 
-/** What `answer-command` is asked to do. `unlabelled` and `closed` are states, not commands: nobody is asked for permission. */
+/** What `answer-command` is asked to do. `unlabelled`, `closed` and `orphaned` are states, not commands: nobody is asked for permission. */
 export const CommandWord = z.enum([
   "stop",
   "retry",
@@ -41,10 +46,15 @@ export const CommandWord = z.enum([
   "unlabelled",
   "closed",
   "too-large",
+  "changed",
+  "orphaned",
 ]);
 export type CommandWord = z.infer<typeof CommandWord>;
 
-/** One act of a person or of GitHub, frozen. Built by a handler from the signed payload alone. */
+/**
+ * One act of a person or of GitHub, frozen. Built by a handler from the signed payload alone, or by the same handler from
+ * what the reconciler found in GitHub's lists.
+ */
 export const Intent = z.object({
   work: Work,
   id: z.string().min(1),
@@ -59,7 +69,6 @@ export const Intent = z.object({
   /** The comment is no command: it counts only if our last run of this issue ended as a question (B7). */
   answers: z.boolean().optional(),
   headSha: z.string().optional(),
-  /** Our own plan comment that a person edited or ticked. */
   /** A short form such as `/stop`: silently left to others where no run of ours is concerned (B1). */
   short: z.boolean().optional(),
   text: z.object({ title: z.string(), body: z.string() }).optional(),
@@ -67,6 +76,30 @@ export const Intent = z.object({
   author: Actor.optional(),
 });
 export type Intent = z.infer<typeof Intent>;
+
+const foundPrefix = "found:";
+
+/** Stands for the delivery that never came. */
+export function foundDelivery(intentId: string): string {
+  return `${foundPrefix}${intentId}`;
+}
+
+/** A webhook says when the issue changed, the list of events when it was labelled: the two may differ a little. */
+const sameLabellingSeconds = 5;
+
+/**
+ * Whether two label intents of one issue, with different ids, are the same labelling: one came by webhook, the other was
+ * found by the reconciler, at about the same time. Two webhooks are two labellings, and so are two events of one list.
+ */
+export function sameLabelling(one: LabelIntent, other: LabelIntent): boolean {
+  const [a, b] = [one.trigger, other.trigger];
+  if (a.kind !== "label" || b.kind !== "label" || a.label !== b.label) return false;
+  if (one.deliveryId.startsWith(foundPrefix) === other.deliveryId.startsWith(foundPrefix)) return false;
+  if (a.besides?.includes(other.id) || b.besides?.includes(one.id)) return false;
+  return Math.abs(Date.parse(one.at) - Date.parse(other.at)) <= sameLabellingSeconds * 1000;
+}
+
+type LabelIntent = Pick<Intent, "id" | "at" | "trigger" | "deliveryId">;
 
 /** The intent without its text, which is filed in the store under `textBlob`; this is what pipelines get. */
 export const FiledIntent = Intent.omit({ text: true }).extend({ textBlob: z.string().optional() });

@@ -82,23 +82,31 @@ function listFiles(
 ): Promise<readonly TreeFile[]> {
   const key = `${gitDir}\0${commit}\0${withSizes}`;
   const known = listings.get(key);
-  if (known !== undefined) return known;
-  const listing = readListing(gitDir, commit, withSizes, signal);
-  // What was aborted, or is not here yet, must be asked again.
+  if (known !== undefined) return unlessAborted(known, signal);
+  const listing = readListing(gitDir, commit, withSizes);
+  // What is not here yet must be asked again.
   listing.catch(() => listings.delete(key));
   listings.set(key, listing);
   for (const oldest of [...listings.keys()].slice(0, -maxListings)) listings.delete(oldest);
-  return listing;
+  return unlessAborted(listing, signal);
 }
 
-async function readListing(
-  gitDir: string,
-  commit: string,
-  withSizes: boolean,
-  signal?: AbortSignal,
-): Promise<readonly TreeFile[]> {
+/** Others may wait for the same promise: only this wait ends when the signal aborts, with its reason. */
+async function unlessAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  signal?.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([shared, aborted.promise]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function readListing(gitDir: string, commit: string, withSizes: boolean): Promise<readonly TreeFile[]> {
   const long = withSizes ? ["-l"] : [];
-  const git = startGit(gitDir, ["ls-tree", "-r", ...long, "-z", "--full-tree", commit], signal);
+  const git = startGit(gitDir, ["ls-tree", "-r", ...long, "-z", "--full-tree", commit]);
   git.stdin.end();
   const files: TreeFile[] = [];
   for await (const record of splitAtNul(git.stdout)) {

@@ -53,6 +53,18 @@ test("openSourceTree lists every entry with name, mode, blob and size", async ()
   expect(names).toEqual(files.map((file) => ({ ...file, sizeBytes: 0 })));
 });
 
+test("openSourceTree lists for the others when one of those who asked at once aborts", async () => {
+  const tree = openSourceTree(repository.gitDir, repository.commit("first", { "a.txt": "four" }));
+  const controller = new AbortController();
+  const stopped = tree.files({ signal: controller.signal });
+  const other = tree.files();
+  const reason = new Error("cancelled");
+  controller.abort(reason);
+  await expect(stopped).rejects.toBe(reason);
+  expect(await other).toHaveLength(1);
+  expect(await tree.files()).toHaveLength(1);
+});
+
 test("openSourceTree reads blobs in the order asked for, larger than a pipe's buffer, and leaves out missing ones", async () => {
   const large = "0123456789\n".repeat(100_000);
   const commit = repository.commit("first", { large, small: "small", empty: "" });
