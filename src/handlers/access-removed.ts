@@ -1,5 +1,5 @@
 import type { Intent } from "../pipeline/intent.ts";
-import { actorOf, type Event, type Verdict } from "./handler.ts";
+import { actorOf, type Event, type SeenUser, type Verdict } from "./handler.ts";
 
 /** An installation that is deleted or suspended: its runs stop and its data is deleted (P15). */
 export function installationRemoved({ id, payload }: Event<"installation.deleted" | "installation.suspend">): Verdict {
@@ -41,10 +41,11 @@ export function repositoriesRemoved({ id, payload }: Event<"installation_reposit
   };
 }
 
-function forget(
+/** What the three have in common; the reconciler forgets what it finds to be gone by the same intent. */
+export function forget(
   deliveryId: string,
   place: { installationId: number; repositoryId: number; owner: string; repo: string },
-  sender: { id: number; login: string; type?: string },
+  sender: SeenUser,
 ): Intent {
   return {
     work: { ...place, subject: { kind: "repository" } },

@@ -1,8 +1,21 @@
+import { createHash } from "node:crypto";
 import { planMarker } from "../policy/markers.ts";
-import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
+import {
+  actorOf,
+  type Delivered,
+  type Known,
+  type SeenComment,
+  type SeenIssue,
+  type Verdict,
+  whyNotHeard,
+  workOf,
+} from "./handler.ts";
 
 /** `issue_comment.edited` on our own plan comment by a person: a ticked box approves it, another text re-plans (B9). */
-export const commentEdited: Handler<"issue_comment.edited"> = ({ id, payload }, known) => {
+export function commentEdited(
+  { id, payload }: Delivered<{ issue: Pick<SeenIssue, "number" | "title">; comment: SeenComment }>,
+  known: Known,
+): Verdict {
   const { comment, issue, sender } = payload;
   if (comment.performed_via_github_app?.id !== known.app.id || !comment.body.includes(planMarker))
     return { ignore: "not our plan" };
@@ -13,7 +26,8 @@ export const commentEdited: Handler<"issue_comment.edited"> = ({ id, payload }, 
   return {
     start: {
       work,
-      id: `delivery:${id}`,
+      // Two edits may be made in one second.
+      id: `edited:${comment.id}:${comment.updated_at}:${createHash("sha256").update(comment.body).digest("hex").slice(0, 12)}`,
       pipeline: "answer-command",
       command: "plan-edited",
       actor: actorOf(sender),
@@ -23,4 +37,4 @@ export const commentEdited: Handler<"issue_comment.edited"> = ({ id, payload }, 
       text: { title: issue.title, body: comment.body },
     },
   };
-};
+}

@@ -11,10 +11,65 @@ export interface Known {
 /** A handler answers two questions from the payload alone: is it for us, and what do we start? */
 export type Verdict = { start: Intent } | { ignore: string };
 
+/** A person or an App, as GitHub's payloads and lists show them. */
+export interface SeenUser {
+  id: number;
+  login: string;
+  type?: string;
+}
+
+/** What handlers read of an issue. */
+export interface SeenIssue {
+  number: number;
+  title: string;
+  body?: string | null;
+  state?: string;
+  updated_at: string;
+  closed_at?: string | null;
+  labels?: { name: string }[];
+  user?: SeenUser | null;
+  pull_request?: unknown;
+}
+
+/** What handlers read of a comment on an issue or a pull request. */
+export interface SeenComment {
+  id: number;
+  node_id: string;
+  body: string;
+  created_at: string;
+  updated_at: string;
+  performed_via_github_app?: { id?: number } | null;
+}
+
+/** What handlers read of a pull request. */
+export interface SeenPull {
+  number: number;
+  title: string;
+  body?: string | null;
+  state: string;
+  merged?: boolean | null;
+  updated_at: string;
+  closed_at?: string | null;
+  head: { ref: string; repo?: { id: number } | null };
+}
+
+/**
+ * What a handler takes of a webhook: few enough fields that the reconciler can make the same of what GitHub lists, so
+ * that one place says which event becomes which intent.
+ */
+export interface Delivered<P> {
+  id: string;
+  payload: P & {
+    sender: SeenUser;
+    installation?: { id: number } | null;
+    repository: PayloadRepository;
+  };
+}
+
 export type Event<N extends EmitterWebhookEventName> = EmitterWebhookEvent<N>;
 export type Handler<N extends EmitterWebhookEventName> = (event: Event<N>, known: Known) => Verdict;
 
-interface PayloadRepository {
+export interface PayloadRepository {
   id: number;
   name: string;
   owner: { login: string };
@@ -35,7 +90,7 @@ export function workOf(
   };
 }
 
-export function actorOf(user: { id: number; login: string; type?: string }): Actor {
+export function actorOf(user: SeenUser): Actor {
   return { id: user.id, login: user.login, type: user.type ?? "User" };
 }
 

@@ -1,11 +1,13 @@
-import type { Event, Known, Verdict } from "./handler.ts";
-import { actorOf, workOf } from "./handler.ts";
+import { actorOf, type Delivered, type Known, type SeenIssue, type Verdict, workOf } from "./handler.ts";
+
+type Gone = Delivered<{
+  action: "closed" | "deleted" | "transferred" | "unlabeled";
+  issue: SeenIssue;
+  label?: { name: string };
+}>;
 
 /** A closed issue, or our label taken off, cancels whoever did it: these are states, not commands (B18). */
-export function issueClosed(
-  { id, payload }: Event<"issues.closed" | "issues.deleted" | "issues.transferred" | "issues.unlabeled">,
-  known: Known,
-): Verdict {
+export function issueClosed({ id, payload }: Gone, known: Known): Verdict {
   const { issue, sender } = payload;
   if (payload.action === "unlabeled" && payload.label?.name !== known.operator.labels.trigger)
     return { ignore: "another label" };
@@ -15,7 +17,7 @@ export function issueClosed(
   return {
     start: {
       work,
-      id: `delivery:${id}`,
+      id: idOf(payload) ?? `delivery:${id}`,
       pipeline: "answer-command",
       command: payload.action === "unlabeled" ? "unlabelled" : "closed",
       actor: actorOf(sender),
@@ -24,4 +26,10 @@ export function issueClosed(
       deliveryId: id,
     },
   };
+}
+
+/** The list of an issue's events has no trace of an issue that was deleted or moved away. */
+function idOf({ action, issue, label }: Gone["payload"]): string | undefined {
+  if (action === "unlabeled") return `unlabelled:${label?.name}:${issue.updated_at}`;
+  return action === "closed" ? `closed:${issue.closed_at ?? issue.updated_at}` : undefined;
 }

@@ -1,12 +1,24 @@
 import type { Intent } from "../pipeline/intent.ts";
 import { parseCommand } from "./command.ts";
-import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
+import {
+  actorOf,
+  type Delivered,
+  type Known,
+  type SeenComment,
+  type SeenIssue,
+  type Verdict,
+  whyNotHeard,
+  workOf,
+} from "./handler.ts";
 
 /**
  * `issue_comment.created`: `/code` on an issue starts `issue-to-pr`, on a pull request of ours `iterate-pr`; control
  * words start `answer-command`; a plain comment on an issue that waits for information may be the answer (B7).
  */
-export const issueCommented: Handler<"issue_comment.created"> = ({ id, payload }, known) => {
+export function issueCommented(
+  { id, payload }: Delivered<{ issue: SeenIssue; comment: SeenComment }>,
+  known: Known,
+): Verdict {
   const { issue, comment, sender } = payload;
   const unheard =
     whyNotHeard(sender, known) ?? (comment.performed_via_github_app?.id === known.app.id ? "own act" : undefined);
@@ -27,8 +39,8 @@ export const issueCommented: Handler<"issue_comment.created"> = ({ id, payload }
   const text = { title: issue.title, body: issue.body ?? "" };
   if (command === undefined) {
     const waits =
-      issue.state === "open" && issue.labels.some((label) => label.name === known.operator.labels.needsInfo);
-    if (onPullRequest || !waits) return { ignore: "not a command" };
+      issue.state === "open" && issue.labels?.some((label) => label.name === known.operator.labels.needsInfo);
+    if (onPullRequest || waits !== true) return { ignore: "not a command" };
     return { start: { ...intent, pipeline: "issue-to-pr", text, args: comment.body, answers: true } };
   }
   if (command.word !== "code") {
@@ -45,4 +57,4 @@ export const issueCommented: Handler<"issue_comment.created"> = ({ id, payload }
   }
   if (issue.state === "closed") return { ignore: onPullRequest ? "the pull request is closed" : "the issue is closed" };
   return { start: { ...intent, pipeline: onPullRequest ? "iterate-pr" : "issue-to-pr", args: command.args, text } };
-};
+}

@@ -1,13 +1,16 @@
-import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
+import { actorOf, type Delivered, type Known, type SeenIssue, type Verdict, whyNotHeard, workOf } from "./handler.ts";
 
 /** `issues.labeled` with our label starts `issue-to-pr`. */
-export const issueLabeled: Handler<"issues.labeled"> = ({ id, payload }, known) => {
+export function issueLabeled(
+  { id, payload }: Delivered<{ issue: SeenIssue; label?: { name: string } }>,
+  known: Known,
+): Verdict {
   const { issue, label, sender } = payload;
   if (label?.name !== known.operator.labels.trigger) return { ignore: "another label" };
   const unheard = whyNotHeard(sender, known);
   if (unheard !== undefined) return { ignore: unheard };
   if (issue.state === "closed") return { ignore: "the issue is closed" };
-  if ("pull_request" in issue && issue.pull_request != null) return { ignore: "a pull request, not an issue" };
+  if (issue.pull_request != null) return { ignore: "a pull request, not an issue" };
   const work = workOf(payload, { kind: "issue", number: issue.number });
   if (work === undefined) return { ignore: "no installation" };
   return {
@@ -23,4 +26,4 @@ export const issueLabeled: Handler<"issues.labeled"> = ({ id, payload }, known) 
       author: issue.user == null ? undefined : actorOf(issue.user),
     },
   };
-};
+}

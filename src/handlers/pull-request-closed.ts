@@ -1,8 +1,8 @@
 import { ourBranch } from "../policy/markers.ts";
-import { actorOf, type Handler, workOf } from "./handler.ts";
+import { actorOf, type Delivered, type SeenPull, type Verdict, workOf } from "./handler.ts";
 
 /** A closed or merged pull request of ours cancels what still works on it. */
-export const pullRequestClosed: Handler<"pull_request.closed"> = ({ id, payload }) => {
+export function pullRequestClosed({ id, payload }: Delivered<{ pull_request: SeenPull }>): Verdict {
   const pull = payload.pull_request;
   if (!ourBranch(pull.head.ref) || pull.head.repo?.id !== payload.repository.id)
     return { ignore: "not our pull request" };
@@ -11,7 +11,7 @@ export const pullRequestClosed: Handler<"pull_request.closed"> = ({ id, payload 
   return {
     start: {
       work,
-      id: `delivery:${id}`,
+      id: `closed:${pull.closed_at ?? pull.updated_at}`,
       pipeline: "answer-command",
       command: "closed",
       args: pull.merged ? "merged" : "closed",
@@ -21,4 +21,4 @@ export const pullRequestClosed: Handler<"pull_request.closed"> = ({ id, payload 
       deliveryId: id,
     },
   };
-};
+}

@@ -27,8 +27,12 @@ export function createReceive(options: { engine: Engine; known: () => Known; log
   };
 }
 
-function fitting(intent: Intent): Intent {
-  if (Buffer.byteLength(JSON.stringify(intent)) <= maxIntentBytes) return intent;
-  const { text: _, args: __, ...small } = intent;
-  return { ...small, pipeline: "answer-command", command: "too-large" };
+/** The intent, or the command that says that it is too large for any engine. */
+export function fitting(intent: Intent): Intent {
+  return Buffer.byteLength(JSON.stringify(intent)) <= maxIntentBytes ? intent : instead(intent, "too-large");
+}
+
+/** Says to whoever asked why this intent is not carried out. Its id is the same: it is answered once. */
+export function instead({ text: _, args: __, ...intent }: Intent, command: "too-large" | "changed"): Intent {
+  return { ...intent, pipeline: "answer-command", command };
 }

@@ -1,8 +1,21 @@
 import { ourBranch } from "../policy/markers.ts";
-import { actorOf, type Handler, whyNotHeard, workOf } from "./handler.ts";
+import { actorOf, type Delivered, type Known, type SeenPull, type Verdict, whyNotHeard, workOf } from "./handler.ts";
+
+/** What is read of a review; in webhooks its state is in lower case. */
+export interface SeenReview {
+  id: number;
+  node_id: string;
+  body?: string | null;
+  state: string;
+  submitted_at?: string | null;
+  commit_id?: string | null;
+}
 
 /** One submitted review on our own pull request leads to new commits, once per review (B17). An approval asks for nothing. */
-export const reviewSubmitted: Handler<"pull_request_review.submitted"> = ({ id, payload }, known) => {
+export function reviewSubmitted(
+  { id, payload }: Delivered<{ review: SeenReview; pull_request: SeenPull }>,
+  known: Known,
+): Verdict {
   const { review, pull_request: pull, sender } = payload;
   if (!ourBranch(pull.head.ref) || pull.head.repo?.id !== payload.repository.id)
     return { ignore: "not our pull request" };
@@ -26,4 +39,4 @@ export const reviewSubmitted: Handler<"pull_request_review.submitted"> = ({ id, 
       text: { title: pull.title, body: pull.body ?? "" },
     },
   };
-};
+}
