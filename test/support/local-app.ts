@@ -9,6 +9,7 @@ import { type Attached, attachToProbot } from "../../src/run/attach.ts";
 import type { ComposeOptions } from "../../src/run/compose.ts";
 import { redactorFor } from "../../src/run/compose.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
+import { copyDatabaseTemplate } from "./database-template.ts";
 import { type LocalGitHub, startLocalGitHub } from "./local-github/index.ts";
 
 /** The App's credentials in tests and in the demo; the key is made anew for each process. */
@@ -75,6 +76,7 @@ export async function startApp(options: {
     PORT: "0",
     ...options.environment,
   });
+  if (operator.databaseUrl === undefined) await copyDatabaseTemplate(dataDirectory);
   const log = options.log ?? createLogger({ level: operator.logLevel, redactor: redactorFor(operator) });
   const server = new Server({
     host: operator.server.host,
