@@ -114,7 +114,8 @@ async function composeOn(
     log,
   });
   const model = measureModel(createModel(operator.model, redactor), metrics);
-  const status = createStatusProjector({ store, operator, github, log, periodSeconds: options.statusPeriodSeconds });
+  const { statusPeriodSeconds: periodSeconds, effectFault } = options;
+  const status = createStatusProjector({ store, operator, github, log, periodSeconds, effectFault });
   const deps: Omit<Deps, "engine"> = { operator, store, workspaces, sandbox, model, redactor, app: github };
   const engine = engineOf({ ...options, deps, store, github, status, metrics, log });
   await engine.open();

@@ -33,6 +33,8 @@ export function createStatusProjector(options: {
   github: GitHubApp;
   log: Logger;
   periodSeconds?: number;
+  /** May throw or kill before or after an edit; given by tests alone. */
+  effectFault?: (effect: { name: string; runKey: string; when: "before" | "after" }) => void | Promise<void>;
 }): StatusProjector {
   const periodMs = (options.periodSeconds ?? 5) * 1000;
   const entries = new Map<string, Entry>();
@@ -62,7 +64,10 @@ export function createStatusProjector(options: {
     const { id } = await options.github.identity();
     // Asked again: a token and a query lie between the first look and the write.
     if (entry.settled || (await options.store.runs.cancelRequested(runKey)) !== undefined) return;
-    await insideEffect("status", () => putComment(octokit, id, place, statusMarker(runKey), text, commentId));
+    const name = "status-edit";
+    await options.effectFault?.({ name, runKey, when: "before" });
+    await insideEffect(name, () => putComment(octokit, id, place, statusMarker(runKey), text, commentId));
+    await options.effectFault?.({ name, runKey, when: "after" });
     entry.lastText = text;
   }
 
