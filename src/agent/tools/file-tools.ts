@@ -22,10 +22,18 @@ export function createFileTools(directory: string): BetaRunnableTool[] {
 
 type Run = BetaRunnableTool["run"];
 
-/** Checks the arguments of one of the SDK's tools before it runs; the SDK resolves and confines them once more. */
+/**
+ * Checks the arguments of one of the SDK's tools before it runs: the SDK resolves and confines paths once more, but writes an
+ * empty file where `content` is missing, and the word "undefined" where `new_string` is.
+ */
 function confined(tool: BetaRunnableTool, root: string): BetaRunnableTool {
+  const schema = z.fromJSONSchema(
+    ("input_schema" in tool ? tool.input_schema : {}) as Parameters<typeof z.fromJSONSchema>[0],
+  );
   const run: Run = async (input, context) => {
-    const given = input as Record<string, unknown>;
+    const checked = schema.safeParse(input);
+    if (!checked.success) throw new Error(`${tool.name}: ${z.prettifyError(checked.error)}`);
+    const given = checked.data as Record<string, unknown>;
     const path = await checkedPath(root, given);
     if (tool.name === "glob" && typeof given.pattern === "string") refuseGitDirectory(given.pattern);
     if (tool.name !== "write" && tool.name !== "edit") return tool.run(given, context);
