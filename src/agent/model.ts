@@ -101,7 +101,8 @@ export type RecordCall = (call: CallRecord) => Promise<void>;
 
 /**
  * The model port. Transient faults (429, 529, 5xx, a cut stream) are thrown as `TransientModelError` with a pause in
- * seconds and do not use up an attempt; everything that is an answer of some kind is a value.
+ * seconds and do not use up an attempt, what the provider will never do (wrong credentials, an unknown model) as
+ * `ModelRefusedError`; everything that is an answer of some kind is a value.
  */
 export interface Model {
   readonly id: string;
@@ -123,11 +124,31 @@ export interface Model {
   work(request: WorkRequest): Promise<WorkResult>;
 }
 
+/** What people read of a fault that stays: our own words, because the provider's may name accounts and addresses. */
+export interface ForPeople {
+  reason: string;
+  /** What to do next. */
+  advice: string;
+}
+
 export class TransientModelError extends Error {
   override name = "TransientModelError";
   readonly retryAfterSeconds: number;
-  constructor(message: string, retryAfterSeconds: number, options?: { cause?: unknown }) {
+  readonly forPeople: ForPeople;
+  constructor(message: string, retryAfterSeconds: number, forPeople: ForPeople, options?: { cause?: unknown }) {
     super(message, options);
     this.retryAfterSeconds = retryAfterSeconds;
+    this.forPeople = forPeople;
+  }
+}
+
+/** The provider will refuse this request however often it is sent. */
+export class ModelRefusedError extends Error {
+  override name = "ModelRefusedError";
+  readonly permanent = true;
+  readonly forPeople: ForPeople;
+  constructor(message: string, forPeople: ForPeople, options?: { cause?: unknown }) {
+    super(message, options);
+    this.forPeople = forPeople;
   }
 }

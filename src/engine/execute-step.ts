@@ -23,7 +23,8 @@ export interface StepCall {
  * Does a step: schemas, effects, redaction, telemetry, status. Every engine is handed this one function.
  * What it throws decides what follows: a `UserFacingError` that is not transient, or an error with `permanent: true`,
  * fails at once; one with `retryAfterSeconds` is tried again after that pause without using up an attempt; any other is
- * tried again as `limits.ts` says.
+ * tried again as `limits.ts` says. What fails for good is told to people in the words of its `forPeople: { reason, advice }`,
+ * where it has such.
  */
 export type ExecuteStep = (call: StepCall) => Promise<unknown>;
 

@@ -145,9 +145,14 @@ export function travelling(value: unknown, what: string): unknown {
   return JSON.parse(text);
 }
 
-/** What is kept of an error that a step threw. */
+/** What is kept of an error that a step threw. One with `forPeople` is told to people in those words. */
 export function recordError(error: unknown): RecordedError {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
+  const { forPeople } = (error ?? {}) as { forPeople?: { reason: string; advice: string } };
+  if (forPeople !== undefined) {
+    const { reason, advice } = forPeople;
+    return { name, message: shortened(reason), userFacing: true, transient: false, advice: shortened(advice) };
+  }
   const userFacing = error instanceof UserFacingError;
   return {
     name,

@@ -400,7 +400,7 @@ export function localSuite(name: string, openStage: () => Promise<LocalStage>): 
         expect(attempts).toEqual([1, 1, 1, 1, 1, 1, 1]);
       });
 
-      test("transient trouble that lasts longer than half an hour fails", async () => {
+      test("transient trouble that lasts longer than half an hour fails in words for people", async () => {
         let tries = 0;
         world.around = async (moment, call) => {
           if (moment === "after" || call.name !== "model") return;
@@ -408,13 +408,37 @@ export function localSuite(name: string, openStage: () => Promise<LocalStage>): 
           if (tries > 1) {
             await stage.database.db.execute(sql`UPDATE steps SET transient_since = now() - interval '31 minutes'`);
           }
-          throw Object.assign(new Error("overloaded"), { retryAfterSeconds: 2.2 });
+          const forPeople = { reason: "The model is overloaded.", advice: "Next: later." };
+          throw Object.assign(new Error("overloaded"), { retryAfterSeconds: 2.2, forPeople });
         };
         const { engine } = await boot({ "issue-to-pr": story(["model"]) }, { limits: quickLimits });
         const { runKey } = await engine.start(intentOf());
         const status = await untilState(engine, runKey, "ended");
-        expect(status.outcome?.kind).toBe("failed");
+        expect(status.outcome).toEqual({
+          kind: "failed",
+          reason: "The model is overloaded.",
+          detail: "It was tried again, with pauses, for 30 minutes.\n\nNext: later.",
+        });
         expect(tries).toBeLessThanOrEqual(3);
+      });
+
+      test("a permanent error fails at once in words for people", async () => {
+        let tries = 0;
+        world.around = (moment, call) => {
+          if (moment === "after" || call.name !== "model") return;
+          tries += 1;
+          const forPeople = { reason: "The model is not known.", advice: "Next: look at its name." };
+          throw Object.assign(new Error("404 organisation-17"), { permanent: true, forPeople });
+        };
+        const { engine } = await boot({ "issue-to-pr": story(["model"]) }, { limits: quickLimits });
+        const { runKey } = await engine.start(intentOf());
+        const status = await untilState(engine, runKey, "ended");
+        expect(status.outcome).toEqual({
+          kind: "failed",
+          reason: "The model is not known.",
+          detail: "Next: look at its name.",
+        });
+        expect(tries).toBe(1);
       });
 
       test("a long pause frees the slot for others", async () => {

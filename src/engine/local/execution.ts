@@ -219,6 +219,8 @@ export class Execution {
       }
       const next = this.#decide(name, attempt, tried.error, last?.transientSince ?? null);
       const error = recordError(tried.error);
+      if (next.kind === "fail" && next.tried !== undefined && error.userFacing)
+        error.advice = [next.tried, error.advice].filter((text) => text !== undefined).join("\n\n");
       const status = next.kind === "fail" ? ("failed" as const) : ("retrying" as const);
       this.#context.onEvent({ kind: "step-finished", ...event, status, durationMs, error: tried.error });
       if (next.kind === "fail") {
@@ -329,14 +331,15 @@ export class Execution {
     attempt: number,
     error: unknown,
     transientSince: Date | null,
-  ): { kind: "fail" } | { kind: "again"; pauseSeconds: number; counted: boolean } {
+  ): { kind: "fail"; tried?: string } | { kind: "again"; pauseSeconds: number; counted: boolean } {
     if (error instanceof RangeError) return { kind: "fail" };
     if (error instanceof UserFacingError && !error.transient) return { kind: "fail" };
     const { retryAfterSeconds, permanent } = error as { retryAfterSeconds?: unknown; permanent?: unknown };
     if (permanent === true) return { kind: "fail" };
     if (typeof retryAfterSeconds === "number") {
       const troubleMs = transientSince ? Date.now() - transientSince.getTime() : 0;
-      if (troubleMs > longestTroubleMinutes * 60_000) return { kind: "fail" };
+      if (troubleMs > longestTroubleMinutes * 60_000)
+        return { kind: "fail", tried: `It was tried again, with pauses, for ${longestTroubleMinutes} minutes.` };
       return { kind: "again", pauseSeconds: Math.min(600, Math.max(0.1, retryAfterSeconds)), counted: false };
     }
     if (attempt >= this.#context.limitsOf(name).attempts) return { kind: "fail" };
