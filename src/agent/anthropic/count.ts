@@ -2,6 +2,9 @@ import type { BetaTextBlockParam, BetaTool } from "@anthropic-ai/sdk/resources/b
 import type { Session } from "./session.ts";
 import type { Turn } from "./transcript.ts";
 
+/** Counting takes well below a second; a server that says nothing must not use up the time of the work. */
+const countTimeoutMs = 20_000;
+
 /** The prompt's tokens as the provider counts them; undefined where it cannot count. Throws the signal's reason only. */
 export async function countTokens(
   session: Session,
@@ -13,9 +16,10 @@ export async function countTokens(
     const { system, messages, tools = [] } = prompt;
     const counted = await client.countTokens?.(
       { model: config.model, system, messages, tools: tools as BetaTool[] },
-      { signal },
+      { signal: AbortSignal.any([signal, AbortSignal.timeout(countTimeoutMs)]) },
     );
-    return counted?.input_tokens;
+    const tokens: unknown = counted?.input_tokens;
+    return typeof tokens === "number" && tokens > 0 ? tokens : undefined;
   } catch {
     // Not every compatible server can count. The estimate is the safe side.
     signal.throwIfAborted();

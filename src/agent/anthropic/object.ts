@@ -53,16 +53,21 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
       output_config: { format },
       ...sampling(session.config),
     };
-    const result = await callModel<Message>(session, job, async (signal, attempt) => {
+    const result = await callModel<Message>(session, job, promptTokens, async (signal, attempt) => {
       if (!isStreamed(maxTokens)) return session.client.messages.create(params, { signal });
       const stream = session.client.messages.stream(params, { signal });
-      attempt.partial = () => stream.currentMessage;
+      attempt.watch(stream);
       return stream.finalMessage();
     });
 
     if (result.kind === "out-of-time")
       return { kind: "out-of-time", message: "The model did not answer in time", usage: ledger.usage };
-    const ending = result.kind === "reply" ? result.reply.stop_reason : "model_context_window_exceeded";
+    const ending =
+      result.kind === "reply"
+        ? result.reply.stop_reason
+        : result.kind === "overflow"
+          ? "model_context_window_exceeded"
+          : undefined;
     if (ending === "model_context_window_exceeded" || ending === "refusal") {
       if (smaller && ending === "refusal" && result.kind === "reply") {
         return { kind: "refused", message: refusalOf(result.reply), usage: ledger.usage };
@@ -72,8 +77,9 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
       messages = [first];
       continue;
     }
-    if (result.kind !== "reply") throw new Error(`The model's provider refused the request: ${result.message}`);
-    const text = textOf(result.reply);
+    if (result.kind === "stale-thinking")
+      throw new Error(`The model's provider refused the request: ${result.message}`);
+    const text = result.kind === "reply" ? textOf(result.reply) : "";
     const read =
       ending === "max_tokens"
         ? { problem: `it was cut off after ${maxTokens} tokens; be much briefer` }

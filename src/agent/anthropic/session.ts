@@ -2,11 +2,13 @@ import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/mess
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { Budget, CallRecord, Prompt, RecordCall } from "../model.ts";
 import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
+import { estimateJsonTokens } from "../tokens.ts";
 import type { Client } from "./client.ts";
 import type { AnthropicConfig } from "./config.ts";
-import { type Fault, sortFault } from "./errors.ts";
+import { BrokenCallError, type Fault, sortFault } from "./errors.ts";
 import type { Ledger } from "./ledger.ts";
 import { countsOf } from "./usage.ts";
+import { type Watched, watchStream } from "./watch-stream.ts";
 
 /** What all calls of one model share. */
 export interface Session {
@@ -32,9 +34,31 @@ export type Reply =
   | Pick<BetaMessage, "content" | "stop_reason" | "usage" | "stop_details">
   | Pick<Message, "content" | "stop_reason" | "usage" | "stop_details">;
 
-/** Streams what it has received so far, so that a call that breaks off is still paid for. */
-export interface Attempt {
-  partial?: () => Reply | undefined;
+type ReplyStream = Parameters<typeof watchStream>[0] & { currentMessage: Reply | undefined };
+
+/** A call under way: what a stream has received so far, so that one that breaks off is still paid for. */
+export class Attempt {
+  #stream: ReplyStream | undefined;
+  #watched: Watched | undefined;
+
+  watch(stream: ReplyStream): void {
+    this.#stream = stream;
+    this.#watched = watchStream(stream);
+  }
+
+  /** The message that a stream has begun, with the tokens of what came of it. */
+  get begun(): { usage: unknown; outputTokens: number } | undefined {
+    const message = this.#stream?.currentMessage;
+    return message === undefined
+      ? undefined
+      : { usage: message.usage, outputTokens: this.#watched?.outputTokens() ?? 0 };
+  }
+
+  /** Throws `BrokenCallError` when the arguments of a tool call are not whole. */
+  assertWholeCalls(): void {
+    const problem = this.#watched?.problem();
+    if (problem !== undefined) throw new BrokenCallError(problem);
+  }
 }
 
 export type CallResult<R> =
@@ -42,14 +66,18 @@ export type CallResult<R> =
   | { kind: "out-of-time" }
   | Exclude<Fault, { kind: "transient" | "fatal" }>;
 
+/** Endings at which a tool call may stop in the middle; none of its tools is run then. */
+const unfinished = new Set(["max_tokens", "model_context_window_exceeded", "refusal"]);
+
 /**
- * Makes one request and records it before its reply is used. Throws `TransientModelError` for what may work later, the
- * signal's reason when it was aborted, and an error that says why for what the provider will never do. A call that is still
- * running some seconds after the deadline is ended as `out-of-time`.
+ * Makes one request, whose prompt has about `promptTokens`, and records it before its reply is used. Throws
+ * `TransientModelError` for what may work later, `ModelRefusedError` for what the provider will never do, and the signal's
+ * reason when it was aborted. A call that is still running some seconds after the deadline is ended as `out-of-time`.
  */
 export async function callModel<R extends Reply>(
   session: Session,
   job: Job,
+  promptTokens: number,
   send: (signal: AbortSignal, attempt: Attempt) => Promise<R>,
 ): Promise<CallResult<R>> {
   job.signal.throwIfAborted();
@@ -58,25 +86,47 @@ export async function callModel<R extends Reply>(
     Math.min(2 ** 31 - 1, Math.max(0, job.budget.deadline.getTime() - Date.now() + graceMs)),
   );
   const startedAt = Date.now();
-  const attempt: Attempt = {};
+  const attempt = new Attempt();
   let reply: R;
   try {
     reply = await send(AbortSignal.any([job.signal, timeUp]), attempt);
-    // An answer without an ending is not whole: a tool call could be half of what was meant.
-    if (reply.stop_reason === null) throw new SyntaxError("the answer ended before it was complete");
+    assertMessage(reply);
+    if (!unfinished.has(reply.stop_reason ?? "")) attempt.assertWholeCalls();
   } catch (error) {
     const fault = sortFault(error, session.redact);
-    const begun = attempt.partial?.();
+    const { begun } = attempt;
     const ending = job.signal.aborted ? "aborted" : timeUp.aborted ? "out-of-time" : fault.kind;
-    if (begun !== undefined) await record(session, job, countsOf(begun.usage), startedAt, ending);
+    if (begun !== undefined) {
+      const counts = countsOf(begun.usage, { promptTokens, outputTokens: begun.outputTokens });
+      // Until its end a stream says what it cost up to its beginning.
+      const outputTokens = Math.max(counts.outputTokens, begun.outputTokens);
+      await record(session, job, { ...counts, outputTokens }, startedAt, ending);
+    }
     job.signal.throwIfAborted();
     if (timeUp.aborted) return { kind: "out-of-time" };
     if (fault.kind === "transient" || fault.kind === "fatal") throw fault.error;
     return fault;
   }
-  const counts = countsOf(reply.usage);
+  const counts = countsOf(reply.usage, { promptTokens, outputTokens: estimateJsonTokens(reply.content) });
   await record(session, job, counts, startedAt, reply.stop_reason ?? "none");
   return { kind: "reply", reply, counts };
+}
+
+/**
+ * Throws a `SyntaxError`, as for an answer that is not JSON, when this is no whole message: a page of a gateway, or an answer
+ * without an ending, in which a tool call could be half of what was meant.
+ */
+function assertMessage(reply: unknown): void {
+  const { content, stop_reason: ending } = (reply ?? {}) as { content?: unknown; stop_reason?: unknown };
+  if (!Array.isArray(content) || !content.every(isBlock)) throw new SyntaxError("the answer is not a message");
+  if (typeof ending !== "string") throw new SyntaxError("the answer ended before it was complete");
+}
+
+function isBlock(block: unknown): boolean {
+  const { type, text, id, name } = (block ?? {}) as Record<string, unknown>;
+  if (type === "text") return typeof text === "string";
+  if (type === "tool_use") return typeof id === "string" && typeof name === "string";
+  return typeof type === "string";
 }
 
 async function record(

@@ -6,19 +6,33 @@ import type {
 import { estimateJsonTokens } from "../tokens.ts";
 import { blocksOf, callDetail, type Turn } from "./transcript.ts";
 
-/** The last messages are left whole: they are what the model is at. */
-const untouchedMessages = 6;
+/** The last messages are left whole where that is possible: they are what the model is at. */
+const usuallyUntouchedMessages = 6;
 
 /** Shorter results and arguments stay: a stub would hardly be smaller. */
 const shortCharacters = 400;
 
 /**
  * The conversation with its oldest tool results, then its oldest long tool arguments, replaced by stubs until it is estimated
- * at no more than `targetTokens`; undefined when that is not enough. The first prompt and the last turns stay as they
- * are. The same input gives the same output. Thinking is dropped, because the provider accepts it only in the very
- * conversation in which it was thought.
+ * at no more than `targetTokens`; undefined when that is not enough. The first prompt and the last `untouchedMessages`
+ * stay as they are. The same input gives the same output. Thinking is dropped, because the provider accepts it only in
+ * the very conversation in which it was thought.
  */
-export function shrink(messages: readonly Turn[], targetTokens: number): Turn[] | undefined {
+export function shrink(
+  messages: readonly Turn[],
+  targetTokens: number,
+  untouchedMessages = usuallyUntouchedMessages,
+): Turn[] | undefined {
+  const { shrunk, tokens } = squeeze(messages, targetTokens, untouchedMessages);
+  return tokens <= targetTokens ? shrunk : undefined;
+}
+
+/** The conversation with every long result and argument replaced by a stub. */
+export function shrunkMost(messages: readonly Turn[]): Turn[] {
+  return squeeze(messages, 0, 0).shrunk;
+}
+
+function squeeze(messages: readonly Turn[], targetTokens: number, untouchedMessages: number) {
   const shrunk = withoutThinking(messages);
   const calls = new Map(
     shrunk.flatMap(blocksOf).flatMap((block) => (block.type === "tool_use" ? [[block.id, block] as const] : [])),
@@ -33,12 +47,16 @@ export function shrink(messages: readonly Turn[], targetTokens: number): Turn[] 
     for (let at = 1; at < shrunk.length - untouchedMessages && tokens > targetTokens; at += 1) {
       const message = shrunk[at]!;
       if (typeof message.content === "string") continue;
-      const smaller = { ...message, content: message.content.map(stub) };
-      tokens -= estimateJsonTokens(message) - estimateJsonTokens(smaller);
-      shrunk[at] = smaller;
+      const content = [...message.content];
+      for (let part = 0; part < content.length && tokens > targetTokens; part += 1) {
+        const whole = content[part]!;
+        content[part] = stub(whole);
+        tokens -= estimateJsonTokens(whole) - estimateJsonTokens(content[part]);
+      }
+      shrunk[at] = { ...message, content };
     }
   }
-  return tokens <= targetTokens ? shrunk : undefined;
+  return { shrunk, tokens };
 }
 
 /** The conversation without thinking blocks; messages of nothing else are left out. */

@@ -10,6 +10,22 @@ export function blocksOf(message: Turn): BetaContentBlockParam[] {
   return typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content;
 }
 
+/**
+ * A reply's blocks as the provider will take them back. It refuses a conversation for ever in which two calls have one id or a
+ * call's arguments are no object; such arguments become none, which the tool then answers.
+ */
+export function sendable(content: unknown, earlier: readonly Turn[]): BetaContentBlockParam[] {
+  const ids = new Set(earlier.flatMap(blocksOf).flatMap((block) => (block.type === "tool_use" ? [block.id] : [])));
+  return (plainJson(content) as BetaContentBlockParam[]).map((block) => {
+    if (block.type !== "tool_use") return block;
+    let id = block.id === "" ? "call" : block.id;
+    for (let copy = 2; ids.has(id); copy += 1) id = `${block.id}_${copy}`;
+    ids.add(id);
+    const isObject = typeof block.input === "object" && block.input !== null && !Array.isArray(block.input);
+    return { ...block, id, input: isObject ? block.input : {} };
+  });
+}
+
 /** The words of a message. */
 export function wordsOf(message: Turn): string {
   return blocksOf(message)

@@ -3,12 +3,21 @@ export class StalledError extends Error {
   override name = "StalledError";
 }
 
+/** The provider sent more than any answer can have. */
+export class OversizedError extends Error {
+  override name = "OversizedError";
+}
+
+/** The longest answers have 128,000 tokens, which as events of a stream are some ten megabytes. */
+const mostAnswerBytes = 64 * 1024 * 1024;
+
 /** How long the answer's head may take: an answer that is not streamed comes all at once at the end. */
 const headTimeoutMs = 10 * 60_000;
 
 /**
  * `fetch` that gives up when a body stays silent for `idleMs`. Bytes are watched rather than events, because the provider
- * sends pings, which the SDK does not show, while the model thinks.
+ * sends pings, which the SDK does not show, while the model thinks. It also gives up a body that does not end, and follows
+ * no redirection: the key and the repository's code are for one address and no other.
  */
 export function watchedFetch(fetch: typeof globalThis.fetch, idleMs: number): typeof globalThis.fetch {
   return async (input, init) => {
@@ -25,15 +34,19 @@ export function watchedFetch(fetch: typeof globalThis.fetch, idleMs: number): ty
     const signals = [stalled.signal, init?.signal].filter((signal) => signal instanceof AbortSignal);
     arm(streamed ? idleMs : headTimeoutMs);
     try {
-      const response = await fetch(input, { ...init, signal: AbortSignal.any(signals) });
+      const response = await fetch(input, { ...init, redirect: "manual", signal: AbortSignal.any(signals) });
       if (response.body === null) {
         clearTimeout(timer);
         return response;
       }
       arm(idleMs);
+      let bytes = 0;
       const watcher: WatchingTransformer = {
         transform: (chunk, controller) => {
           arm(idleMs);
+          bytes += chunk.byteLength;
+          if (bytes > mostAnswerBytes)
+            throw new OversizedError(`The model's server sent more than ${mostAnswerBytes} bytes`);
           controller.enqueue(chunk);
         },
         flush: () => clearTimeout(timer),

@@ -7,12 +7,15 @@ import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";
 import { isStreamed, markLast, sampling, systemBlocks } from "./request.ts";
 import { type Attempt, callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
-import { shrink, withoutThinking } from "./shrink.ts";
-import { blocksOf, callDetail, parseTranscript, plainJson, type Turn, wordsOf } from "./transcript.ts";
+import { shrink, shrunkMost, withoutThinking } from "./shrink.ts";
+import { blocksOf, callDetail, parseTranscript, plainJson, sendable, type Turn, wordsOf } from "./transcript.ts";
 import { promptTokens } from "./usage.ts";
 
 /** B20: a cut-off or empty answer is repaired at most twice in a row. */
 const maxRepairs = 2;
+
+/** After each of these in a row the conversation is made half as long. */
+const maxOverflows = 3;
 
 /** As many turns in a row with the same calls and the same results mean that the model goes in circles. */
 const sameTurnsInCircle = 5;
@@ -49,20 +52,28 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
         "context-overflow",
         "The conversation does not fit into the model's window, even without its older parts",
       ) as WorkResult;
-    const allowance = ledger.allow(conversation.size());
+    const size = conversation.size();
+    const allowance = ledger.allow(size);
     if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
 
-    const result = await callModel<BetaMessage>(session, job, (signal, attempt) =>
+    const asked = size.knownTokens + size.newTokens;
+    const result = await callModel<BetaMessage>(session, job, asked, (signal, attempt) =>
       conversation.send(allowance.maxTokens, signal, attempt),
     );
     if (result.kind === "out-of-time") return endOfSlice(turns, ledger);
     if (result.kind === "stale-thinking" && conversation.dropThinking()) continue;
     if (result.kind === "stale-thinking")
       throw new Error(`The model's provider refused the request: ${result.message}`);
+    if (result.kind === "broken-call") {
+      repairs += 1;
+      if (repairs > maxRepairs) return gaveUp(end, "not usable", repairs);
+      conversation.ask(`Your answer could not be used: ${result.message}. No tool of it was run.`);
+      continue;
+    }
     const ending = result.kind === "overflow" ? "model_context_window_exceeded" : result.reply.stop_reason;
     if (result.kind === "overflow" || ending === "model_context_window_exceeded") {
       overflows += 1;
-      if (overflows > 1 || !conversation.halve())
+      if (overflows > maxOverflows || !conversation.halve())
         return end("context-overflow", "The conversation does not fit into the model's window") as WorkResult;
       continue;
     }
@@ -76,33 +87,36 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
     }
     if (ending === "max_tokens" && allowance.lowered)
       return end("out-of-budget", "What was left of the budget did not suffice for a whole answer") as WorkResult;
-    const isEmpty = (ending === "end_turn" || ending === "stop_sequence") && textOf(reply) === "";
+    // Not every server says `tool_use` when there are calls, or has calls when it says so.
+    const callsTools = reply.content.some((block) => block.type === "tool_use");
+    const lacksCall = ending === "tool_use" && !callsTools;
+    const isPaused = ending === "pause_turn" && reply.content.length > 0;
+    const isEmpty = !callsTools && !isPaused && textOf(reply) === "";
     // Some models end without a word once their last tool call has done the work; asked once more, that is taken for done.
-    if (isEmpty && repairs > 0 && conversation.endsInToolResults(repairs))
+    if (isEmpty && !lacksCall && ending !== "max_tokens" && repairs > 0 && conversation.endsInToolResults(repairs))
       return { kind: "done", text: "", usage: ledger.usage };
-    if (ending === "max_tokens" || isEmpty) {
+    if (ending === "max_tokens" || isEmpty || lacksCall) {
       repairs += 1;
       if (repairs > maxRepairs)
-        return end(
-          "gave-up",
-          `The model's answer was ${isEmpty ? "empty" : "cut off"} ${repairs} times in a row`,
-        ) as WorkResult;
-      conversation.addCut(
-        reply,
-        isEmpty
-          ? "Your answer was empty."
-          : `Your answer was cut off after ${allowance.maxTokens} tokens and no tool of it was run.`,
+        return gaveUp(end, ending === "max_tokens" ? "cut off" : isEmpty ? "empty" : "not usable", repairs);
+      conversation.keepWords(reply);
+      conversation.ask(
+        ending === "max_tokens"
+          ? `Your answer was cut off after ${allowance.maxTokens} tokens and no tool of it was run.`
+          : isEmpty
+            ? "Your answer was empty."
+            : "Your answer should have called a tool, but no call was in it.",
       );
       continue;
     }
 
     repairs = 0;
-    conversation.add(reply, promptTokens(result.counts) + result.counts.outputTokens);
-    const isDone = ending !== "tool_use" && ending !== "pause_turn";
-    if (ending === "tool_use") await conversation.runTools(request.signal);
+    overflows = 0;
+    conversation.add(reply, promptTokens(result.counts) + result.counts.outputTokens, asked);
+    if (callsTools) await conversation.runTools(request.signal);
     await conversation.handOut(ledger);
     turns += 1;
-    if (isDone) return { kind: "done", text: textOf(reply), usage: ledger.usage };
+    if (!callsTools && !isPaused) return { kind: "done", text: textOf(reply), usage: ledger.usage };
     recentTurns.push(conversation.lastTurn());
     if (recentTurns.length >= sameTurnsInCircle && new Set(recentTurns.slice(-sameTurnsInCircle)).size === 1) {
       return end("gave-up", `The model repeated the same calls ${sameTurnsInCircle} times`) as WorkResult;
@@ -112,6 +126,12 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
 
 const sliceEndMessage =
   "This call was ended because the time for this part of the work was over. Call it again if you need it.";
+
+type End = (kind: "gave-up", message: string) => unknown;
+
+function gaveUp(end: End, what: string, times: number): WorkResult {
+  return end("gave-up", `The model's answer was ${what} ${times} times in a row`) as WorkResult;
+}
 
 /** Without a single turn another slice would not get further either. */
 function endOfSlice(turns: number, ledger: Ledger): WorkResult {
@@ -158,18 +178,23 @@ class Conversation {
       return true;
     }
     // Well below the limit, so that the cached beginning does not change with every turn.
-    return this.#shrinkTo(limit * 0.6 - this.#fixedTokens()) || (this.#leaveRepositoryOut() && this.fit(signal));
+    return (
+      this.#shrinkTo(limit * 0.6 - this.#fixedTokens()) ||
+      this.#shrinkTo(limit * 0.9 - this.#fixedTokens(), 0) ||
+      (this.#leaveRepositoryOut() && this.fit(signal))
+    );
   }
 
   /** After the provider itself said that the prompt is too long. */
   halve(): boolean {
-    return this.#shrinkTo(estimateJsonTokens(this.messages) / 2) || this.#leaveRepositoryOut();
+    const half = estimateJsonTokens(this.messages) / 2;
+    return this.#shrinkTo(half) || this.#shrinkTo(half, 0) || this.#leaveRepositoryOut();
   }
 
   /** After a refusal: without the repository's part and without what was read, which may have been what was refused. */
   simplify(): void {
     this.#leaveRepositoryOut();
-    this.#replace(shrink(this.messages, 0) ?? withoutThinking(this.messages));
+    this.#replace(shrunkMost(this.messages));
   }
 
   /** Whether there was any thinking to drop. */
@@ -180,15 +205,20 @@ class Conversation {
     return changed;
   }
 
-  add(reply: BetaMessage, tokens: number): void {
-    this.messages.push({ role: "assistant", content: plainJson(reply.content) as Turn["content"] });
-    this.#counted = { messages: this.messages.length, tokens };
+  /** `tokens` is what the provider counted for all of it; a figure far below the estimate is none to rely on. */
+  add(reply: BetaMessage, tokens: number, estimatedTokens: number): void {
+    this.messages.push({ role: "assistant", content: sendable(reply.content, this.messages) });
+    this.#counted = tokens < estimatedTokens / 8 ? undefined : { messages: this.messages.length, tokens };
   }
 
-  /** Keeps the words of a reply that was cut off, never its tool calls, and says how to go on. */
-  addCut(reply: BetaMessage, problem: string): void {
+  /** Keeps the words of a reply that was cut off, never its tool calls. */
+  keepWords(reply: BetaMessage): void {
     const words = textOf(reply);
     if (words !== "") this.messages.push({ role: "assistant", content: words });
+  }
+
+  /** Says what was wrong with an answer, and how to go on. */
+  ask(problem: string): void {
     this.messages.push({
       role: "user",
       content: `${problem} Go on in smaller steps: one tool call at a time, small edits instead of whole files.`,
@@ -248,7 +278,7 @@ class Conversation {
   async send(maxTokens: number, signal: AbortSignal, attempt: Attempt): Promise<BetaMessage> {
     for await (const item of this.#runner(maxTokens, signal)) {
       if (!("finalMessage" in item)) return item;
-      attempt.partial = () => item.currentMessage;
+      attempt.watch(item);
       return await item.finalMessage();
     }
     throw new Error("The SDK's tool runner ended without a message");
@@ -287,8 +317,8 @@ class Conversation {
     return estimateJsonTokens([systemBlocks(this.#request.prompt, this.#withRepository), definitions]) + 500;
   }
 
-  #shrinkTo(tokens: number): boolean {
-    const shrunk = shrink(this.messages, tokens);
+  #shrinkTo(tokens: number, untouchedMessages?: number): boolean {
+    const shrunk = shrink(this.messages, tokens, untouchedMessages);
     if (shrunk !== undefined) this.#replace(shrunk);
     return shrunk !== undefined;
   }

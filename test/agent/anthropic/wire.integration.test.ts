@@ -303,7 +303,7 @@ describe("context", () => {
     expect(server.requests[1]!.body.messages[0].content).toHaveLength(160_000);
   });
 
-  test("work shrinks and retries once when the provider says that it is too long, else ends", async () => {
+  test("work halves the conversation when the provider says that it is too long, and ends when it cannot", async () => {
     const overflow: RawReply = {
       status: 400,
       body: {
@@ -327,7 +327,9 @@ describe("context", () => {
     expect(await modelAt(always.url).work(workRequest(await treeOf({}), { transcript }))).toMatchObject({
       kind: "context-overflow",
     });
-    expect(always.requests).toHaveLength(2);
+    const asked = always.requests.map(({ body }) => JSON.stringify(body.messages).length);
+    expect(asked).toHaveLength(4);
+    expect(asked).toEqual([...new Set(asked)].sort((a, b) => b - a));
     const stop = await raw(() => ({ message: { content: [], stop_reason: "model_context_window_exceeded" } }));
     expect(await modelAt(stop.url).work(workRequest(await treeOf({}), { transcript }))).toMatchObject({
       kind: "context-overflow",
