@@ -57,8 +57,29 @@ export const carryOutCommand = defineStep({
 
 const answered = (reason: string): Outcome => ({ kind: "answered", reason });
 
+/**
+ * What was found out or done once, remembered under a name: when the answer to it is lost, the command is carried out
+ * again, and would else find that nothing is to be done any more, and say so.
+ */
+async function once<T extends string>(
+  deps: Deps,
+  ctx: StepContext,
+  name: string,
+  find: () => Promise<T>,
+): Promise<T | string> {
+  const noted = await deps.store.notes.get(ctx.runKey, name);
+  if (noted !== undefined) return noted;
+  const found = await find();
+  await deps.store.notes.set(ctx.runKey, name, found);
+  return found;
+}
+
 async function stop(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  const stopped = await deps.engine.cancel(ctx.workKey, `${ctx.intent.actor.login} stopped it.`);
+  const found = await once(deps, ctx, "stops", async () => {
+    const runs = await activeRuns(deps, ctx);
+    return runs.some(({ outcome }) => outcome === undefined) ? "some" : "none";
+  });
+  const stopped = (await deps.engine.cancel(ctx.workKey, `${ctx.intent.actor.login} stopped it.`)) || found === "some";
   return stopped ? react(ctx, "Stopped.") : say(deps, ctx, "Nothing of mine is running here.");
 }
 
@@ -89,15 +110,15 @@ async function activeRuns(deps: Deps, ctx: StepContext): Promise<RunRow[]> {
 
 /** A retry is an intent of its own with the frozen text of the last run, in the name of whoever asked for it. */
 async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  const [active] = await activeRuns(deps, ctx);
+  // The command's own id names this run.
+  const id = `${ctx.intent.id}:retry`;
+  const [active] = (await activeRuns(deps, ctx)).filter((run) => run.intent.id !== id);
   if (active !== undefined) return say(deps, ctx, `Run \`${active.runKey}\` is still active; write \`/stop\` first.`);
   const runs = await deps.store.runs.ofWork(ctx.workKey);
   const last = runs.find((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
   if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
   const { textBlob: _, ...kept } = last.intent;
   const { actor, at, deliveryId } = ctx.intent;
-  // The command's own id names this run.
-  const id = `${ctx.intent.id}:retry`;
   // The threads of a review are found by its id.
   const trigger = last.intent.trigger.kind === "review" ? last.intent.trigger : ctx.intent.trigger;
   await deps.engine.start({
@@ -126,17 +147,26 @@ async function frozenText(deps: Deps, { intent }: RunRow): Promise<Pick<Intent, 
 
 /** Approves what waits here: a plan, else the pull request's CI. */
 async function approve(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision"))
-    return decide(deps, ctx, "approve");
   const pull = await deps.store.pullRequests.ofWork(ctx.workKey);
-  if (pull?.ciWaits === true && pull.state === "open") return approveCi(deps, ctx, pull);
+  const what = await once(deps, ctx, "approves", async () => {
+    if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision")) return "plan";
+    return pull?.ciWaits === true && pull.state === "open" ? "ci" : "nothing";
+  });
+  if (what === "plan") return decide(deps, ctx, "approve");
+  if (what === "ci" && pull !== undefined) return approveCi(deps, ctx, pull);
   return say(deps, ctx, "Nothing waits for approval here.");
 }
 
 async function decide(deps: Deps, ctx: StepContext, kind: "approve" | "reject"): Promise<Outcome> {
-  const waits = (await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision");
-  if (!waits) return say(deps, ctx, "No plan waits for a decision here.");
-  await deps.engine.signal(ctx.workKey, "decision", { kind, actor: ctx.intent.actor.login });
+  const waits = await once(deps, ctx, "decides", async () =>
+    (await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision") ? "yes" : "no",
+  );
+  if (waits === "no") return say(deps, ctx, "No plan waits for a decision here.");
+  // A second one would decide on the next plan too.
+  await once(deps, ctx, "signalled", async () => {
+    await deps.engine.signal(ctx.workKey, "decision", { kind, actor: ctx.intent.actor.login });
+    return "yes";
+  });
   return react(ctx, kind === "approve" ? "Approved." : "Rejected.");
 }
 
@@ -179,9 +209,11 @@ async function approveCi(deps: Deps, ctx: StepContext, pull: PullRequestRow): Pr
   });
   if (sha === undefined)
     return say(deps, ctx, "Somebody else pushed to this branch since, so its CI runs as usual and needs no approval.");
-  await deps.store.pullRequests.put({ ...pull, headSha: sha, ciWaits: false });
   await ctx.effect("ci-check", () => putCiCheck(octokit, deps.operator.app.id, { owner, repo, sha }, "approved"));
-  return react(ctx, "CI runs.");
+  const outcome = await react(ctx, "CI runs.");
+  // Last: until then another try finds the approval on the branch, and does what is left.
+  await deps.store.pullRequests.put({ ...pull, headSha: sha, ciWaits: false });
+  return outcome;
 }
 
 async function isApproval(
