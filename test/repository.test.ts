@@ -163,20 +163,35 @@ describe("what is installed", () => {
 
 describe("continuous integration", () => {
   test(".ci/run runs what the README promises, and lets nothing be skipped", () => {
-    const script = read(".ci/run");
-    expect(statSync(join(root, ".ci/run")).mode & 0o111).toBe(0o111);
-    expect(script).toMatch(/^set -euo pipefail$/m);
-    expect(script).toMatch(/^export CI=true$/m);
-    expect(script).toMatch(/^npm ci\nnpm run -s check\nnpm test$/m);
+    for (const path of [".ci/run", ".ci/install"]) {
+      expect(statSync(join(root, path)).mode & 0o111).toBe(0o111);
+      expect(read(path)).toMatch(/^set -euo pipefail$/m);
+    }
+    expect(read(".ci/install")).toMatch(/^npm ci$/m);
+    const commands = read(".ci/run")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    expect(commands.slice(2)).toEqual([
+      "export CI=true",
+      ".ci/install",
+      "npm run -s lint",
+      "npm run -s typecheck",
+      "npm run -s deadcode",
+      "npm run -s mechanisms",
+      "npm test",
+    ]);
   });
 
-  test("the workflow calls .ci/run with read access alone", () => {
-    const workflow = parse(read(".github/workflows/ci.yml")) as {
+  test.each([
+    ["ci.yml", ".ci/run"],
+    ["night.yml", ".ci/install"],
+  ])("the workflow %s calls %s with read access alone", (file, command) => {
+    const workflow = parse(read(`.github/workflows/${file}`)) as {
       permissions: Record<string, string>;
       jobs: Record<string, { steps: { run?: string }[] }>;
     };
     expect(workflow.permissions).toEqual({ contents: "read" });
-    expect(Object.values(workflow.jobs).flatMap(({ steps }) => steps.map(({ run }) => run))).toContain(".ci/run");
+    expect(Object.values(workflow.jobs).flatMap(({ steps }) => steps.map(({ run }) => run))).toContain(command);
   });
 
   test("npm run check looks at everything in order", () => {
