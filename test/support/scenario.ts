@@ -48,10 +48,14 @@ export async function startScenario(options: {
   repository?: Partial<RepositoryInput>;
   config?: string;
   effectFault?: Parameters<typeof startApp>[0]["effectFault"];
+  /** At least so long between two edits of a status comment; default 1. */
+  statusPeriodSeconds?: number;
+  /** GitHub's time, by which tokens expire; default the machine's. */
+  clock?: () => Date;
 }): Promise<Scenario> {
   const directory = mkdtempSync(join(tmpdir(), "millwright-scenario-"));
   const sample = options.sample ?? "text-tools";
-  const github = await startGitHub(join(directory, "github"));
+  const github = await startGitHub(join(directory, "github"), { clock: options.clock });
   const model = await startModel(sample, options.model);
   github.createUser("maintainer");
   github.createUser("stranger");
@@ -74,6 +78,7 @@ export async function startScenario(options: {
       dataDirectory,
       environment: { ...options.environment, ...environment },
       effectFault: options.effectFault,
+      statusPeriodSeconds: options.statusPeriodSeconds,
     });
   const scenario: Scenario = {
     github,

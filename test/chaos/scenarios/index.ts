@@ -1,4 +1,5 @@
 import type { ChaosScenario } from "../chaos.ts";
+import { lostAnswers } from "./lost-answers.ts";
 
 /** The only list of scenarios, in the order of docs/security.md's figures. */
-export const scenarios: readonly ChaosScenario[] = [];
+export const scenarios: readonly ChaosScenario[] = [lostAnswers];
