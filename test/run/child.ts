@@ -12,10 +12,11 @@ import { sampleIssues } from "../support/sample-issues.ts";
 export type Main = "npm start" | "probot run";
 export const mains: Main[] = ["npm start", "probot run"];
 
-const programs: Record<Main | "npm run setup", string[]> = {
+const programs: Record<Main | "npm run setup" | "chaos worker", string[]> = {
   "npm start": [resolve("src/run/server.ts")],
   "probot run": [resolve("node_modules/probot/bin/probot.js"), "run", resolve("src/index.ts")],
   "npm run setup": [resolve("src/run/setup.ts")],
+  "chaos worker": [resolve("test/chaos/worker.ts")],
 };
 
 export const modelKey = "sk-a-model-key-for-tests-0123456789";

@@ -1,5 +1,7 @@
 import type { ChaosScenario } from "../chaos.ts";
+import { deliveries } from "./deliveries.ts";
+import { kill } from "./kill.ts";
 import { lostAnswers } from "./lost-answers.ts";
 
 /** The only list of scenarios, in the order of docs/security.md's figures. */
-export const scenarios: readonly ChaosScenario[] = [lostAnswers];
+export const scenarios: readonly ChaosScenario[] = [deliveries, kill, lostAnswers];
