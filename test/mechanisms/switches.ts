@@ -77,6 +77,15 @@ export const switches: readonly Switch[] = [
     named: "isPublicAddress refuses every address",
   },
   {
+    id: "M1d",
+    without: "the installation of a changed manifest without its scripts (M1a)",
+    file: "src/pipeline/steps/support/environment.ts",
+    find: "run: trusted ? command.run : command.withoutScripts",
+    replace: "run: command.run",
+    test: "test/e2e/setup.integration.test.ts",
+    named: "runs the lifecycle scripts",
+  },
+  {
     id: "M2a",
     without: "the refusal of nested git directories",
     file: "src/workspace/nested-git.ts",
