@@ -5,11 +5,6 @@ import { OversizedError, StalledError } from "./watched-fetch.ts";
 /** A `retry-after` beyond this is cut to it: a queue that looks again costs nothing. */
 const maxRetryAfterSeconds = 15 * 60;
 
-/** The arguments of a tool call are not whole JSON, so that nothing of the answer may be used. */
-export class BrokenCallError extends Error {
-  override name = "BrokenCallError";
-}
-
 /** What became of a failed call: it can be tried again later, the prompt was too long, old thinking must be dropped, the model has to write its tool call anew, or it will never work. */
 export type Fault =
   | { kind: "transient"; error: TransientModelError }
@@ -37,7 +32,7 @@ const unreachable: ForPeople = {
 export function sortFault(error: unknown, redact: (text: string) => string): Fault {
   const text = redact(error instanceof Error ? error.message : String(error)).slice(0, 600);
   if (error instanceof APIError && !(error instanceof APIConnectionError)) return sortAnswer(error, text);
-  if (error instanceof BrokenCallError || isUnparsableCall(error)) return { kind: "broken-call", message: text };
+  if (isUnparsableCall(error)) return { kind: "broken-call", message: text };
   if (isConnectionFault(error)) return transient(`The connection to the model failed: ${text}`, 5, unreachable, error);
   return { kind: "fatal", error: error instanceof Error ? error : new Error(text) };
 }

@@ -7,6 +7,7 @@ import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";
 import { isStreamed, sampling, systemBlocks } from "./request.ts";
 import { callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
+import { watchStream } from "./watch-stream.ts";
 
 export interface ObjectRequest<T> {
   prompt: Prompt;
@@ -56,7 +57,7 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
     const result = await callModel<Message>(session, job, promptTokens, async (signal, attempt) => {
       if (!isStreamed(maxTokens)) return session.client.messages.create(params, { signal });
       const stream = session.client.messages.stream(params, { signal });
-      attempt.watch(stream);
+      attempt.watched = watchStream(stream);
       return stream.finalMessage();
     });
 

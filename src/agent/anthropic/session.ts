@@ -5,10 +5,10 @@ import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
 import { estimateJsonTokens } from "../tokens.ts";
 import type { Client } from "./client.ts";
 import type { AnthropicConfig } from "./config.ts";
-import { BrokenCallError, type Fault, sortFault } from "./errors.ts";
+import { type Fault, sortFault } from "./errors.ts";
 import type { Ledger } from "./ledger.ts";
 import { countsOf } from "./usage.ts";
-import { type Watched, watchStream } from "./watch-stream.ts";
+import type { Watched } from "./watch-stream.ts";
 
 /** What all calls of one model share. */
 export interface Session {
@@ -34,31 +34,9 @@ export type Reply =
   | Pick<BetaMessage, "content" | "stop_reason" | "usage" | "stop_details">
   | Pick<Message, "content" | "stop_reason" | "usage" | "stop_details">;
 
-type ReplyStream = Parameters<typeof watchStream>[0] & { currentMessage: Reply | undefined };
-
-/** A call under way: what a stream has received so far, so that one that breaks off is still paid for. */
-export class Attempt {
-  #stream: ReplyStream | undefined;
-  #watched: Watched | undefined;
-
-  watch(stream: ReplyStream): void {
-    this.#stream = stream;
-    this.#watched = watchStream(stream);
-  }
-
-  /** The message that a stream has begun, with the tokens of what came of it. */
-  get begun(): { usage: unknown; outputTokens: number } | undefined {
-    const message = this.#stream?.currentMessage;
-    return message === undefined
-      ? undefined
-      : { usage: message.usage, outputTokens: this.#watched?.outputTokens() ?? 0 };
-  }
-
-  /** Throws `BrokenCallError` when the arguments of a tool call are not whole. */
-  assertWholeCalls(): void {
-    const problem = this.#watched?.problem();
-    if (problem !== undefined) throw new BrokenCallError(problem);
-  }
+/** A call under way; of one that is streamed, what has come so far. */
+export interface Attempt {
+  watched?: Watched;
 }
 
 export type CallResult<R> =
@@ -86,21 +64,25 @@ export async function callModel<R extends Reply>(
     Math.min(2 ** 31 - 1, Math.max(0, job.budget.deadline.getTime() - Date.now() + graceMs)),
   );
   const startedAt = Date.now();
-  const attempt = new Attempt();
-  let reply: R;
+  const attempt: Attempt = {};
+  let reply: R | undefined;
   try {
     reply = await send(AbortSignal.any([job.signal, timeUp]), attempt);
     assertMessage(reply);
-    if (!unfinished.has(reply.stop_reason ?? "")) attempt.assertWholeCalls();
   } catch (error) {
     const fault = sortFault(error, session.redact);
-    const { begun } = attempt;
     const ending = job.signal.aborted ? "aborted" : timeUp.aborted ? "out-of-time" : fault.kind;
-    if (begun !== undefined) {
-      const counts = countsOf(begun.usage, { promptTokens, outputTokens: begun.outputTokens });
-      // Until its end a stream says what it cost up to its beginning.
-      const outputTokens = Math.max(counts.outputTokens, begun.outputTokens);
-      await record(session, job, { ...counts, outputTokens }, startedAt, ending);
+    const usage = attempt.watched?.usage() ?? usageOf(reply);
+    if (usage !== undefined) {
+      const received = attempt.watched?.outputTokens() ?? 0;
+      const counts = countsOf(usage, { promptTokens, outputTokens: received });
+      await record(
+        session,
+        job,
+        { ...counts, outputTokens: Math.max(counts.outputTokens, received) },
+        startedAt,
+        ending,
+      );
     }
     job.signal.throwIfAborted();
     if (timeUp.aborted) return { kind: "out-of-time" };
@@ -108,8 +90,16 @@ export async function callModel<R extends Reply>(
     return fault;
   }
   const counts = countsOf(reply.usage, { promptTokens, outputTokens: estimateJsonTokens(reply.content) });
-  await record(session, job, counts, startedAt, reply.stop_reason ?? "none");
-  return { kind: "reply", reply, counts };
+  const ending = reply.stop_reason ?? "none";
+  const problem = unfinished.has(ending) ? undefined : attempt.watched?.problem();
+  await record(session, job, counts, startedAt, problem === undefined ? ending : "broken-call");
+  return problem === undefined ? { kind: "reply", reply, counts } : { kind: "broken-call", message: problem };
+}
+
+/** What an answer that is no whole message says it cost. */
+function usageOf(reply: unknown): object | undefined {
+  const { usage } = (reply ?? {}) as { usage?: unknown };
+  return typeof usage === "object" && usage !== null ? usage : undefined;
 }
 
 /**

@@ -10,6 +10,7 @@ import { type Attempt, callModel, type Job, refusalOf, type Session, textOf } fr
 import { shrink, shrunkMost, withoutThinking } from "./shrink.ts";
 import { blocksOf, callDetail, parseTranscript, plainJson, sendable, type Turn, wordsOf } from "./transcript.ts";
 import { promptTokens } from "./usage.ts";
+import { watchStream } from "./watch-stream.ts";
 
 /** B20: a cut-off or empty answer is repaired at most twice in a row. */
 const maxRepairs = 2;
@@ -278,7 +279,7 @@ class Conversation {
   async send(maxTokens: number, signal: AbortSignal, attempt: Attempt): Promise<BetaMessage> {
     for await (const item of this.#runner(maxTokens, signal)) {
       if (!("finalMessage" in item)) return item;
-      attempt.watch(item);
+      attempt.watched = watchStream(item);
       return await item.finalMessage();
     }
     throw new Error("The SDK's tool runner ended without a message");

@@ -49,9 +49,11 @@ describe("arguments of a tool call that are not whole", () => {
       const part = JSON.stringify(json.slice(0, length));
       const cut = events({ content: [toolUse("write", JSON.parse(json))] }, (text) => text.replace(whole, part));
       const server = await raw(inOrder(cut, done));
-      expect(await modelAt(server.url).work(workRequest(directory))).toMatchObject({ kind: "done" });
+      const request = workRequest(directory);
+      expect(await modelAt(server.url).work(request)).toMatchObject({ kind: "done" });
       expect(readFileSync(join(directory, "a.txt"), "utf8"), `cut after ${length}`).toBe("one");
       expect(JSON.stringify(server.requests[1]?.body.messages)).toContain("No tool of it was run");
+      expect(request.calls[0]).toMatchObject({ ending: "broken-call", inputTokens: 100, outputTokens: 20 });
     }
   });
 
@@ -274,6 +276,16 @@ const ask = (url: string, maxOutputTokens = 16_000) =>
     signal: new AbortController().signal,
     record: async () => undefined,
   });
+
+test("an answer without an ending is paid for, streamed or not", async () => {
+  const server = await raw(() => ({ message: { content: [write()], stop_reason: null } }));
+  for (const maxOutputTokens of sizes) {
+    const request = workRequest(await treeOf({}));
+    await expect(modelAt(server.url, { maxOutputTokens }).work(request)).rejects.toThrow(TransientModelError);
+    expect(request.calls).toMatchObject([{ ending: "transient", inputTokens: 100 }]);
+    expect(request.calls[0]!.outputTokens).toBeGreaterThanOrEqual(20);
+  }
+});
 
 describe("answers that are no messages", () => {
   const page = "<html><head><title>502 Bad Gateway</title></head></html>";
