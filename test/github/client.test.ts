@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createGitHubApp } from "../../src/github/client.ts";
 import { insideEffect } from "../../src/github/effect-scope.ts";
 import { createRedactor } from "../../src/policy/redact.ts";
+import { appClient } from "../../src/run/attach.ts";
+import { privateKey } from "../support/local-app.ts";
 
 const received: { method: string; body: string }[] = [];
 const server = createServer((request, response) => {
@@ -19,14 +21,18 @@ const server = createServer((request, response) => {
   });
 });
 let octokit: ProbotOctokit;
+let asApp: ProbotOctokit;
 const secret = "a-secret-value-that-must-not-leave";
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const redactor = createRedactor([{ name: "secret", value: secret }]);
+  const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const settings = { app: { id: 1, privateKey, webhookSecrets: [] }, github: { apiUrl, gitUrl: apiUrl } };
+  asApp = appClient(settings, pino({ level: "silent" }));
   const app = createGitHubApp({
     appId: 1,
-    apiUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    apiUrl,
     authenticate: () => Promise.reject(new Error("not needed")),
     redactor,
     log: pino({ level: "silent" }),
@@ -52,6 +58,17 @@ describe("client", () => {
       expect(received).toHaveLength(before);
     },
   );
+
+  test("refuses every method of the REST API that writes, before anything is sent", async () => {
+    const before = received.length;
+    const writing = methodsOf(octokit).filter(({ method }) => method !== "GET" && method !== "HEAD");
+    // Some hundred of them: an empty list would prove nothing.
+    expect(writing.length).toBeGreaterThan(300);
+    for (const { name, call } of writing) {
+      await expect(call(), name).rejects.toThrow(/outside ctx\.effect/);
+    }
+    expect(received).toHaveLength(before);
+  });
 
   test.each([
     mutation,
@@ -87,3 +104,34 @@ describe("client", () => {
     await expect(octokit.request("POST /repos/o/r/issues", { title: "x" })).rejects.toThrow(/outside ctx\.effect/);
   });
 });
+
+describe("appClient", () => {
+  test.each(["POST /repos/o/r/issues", "DELETE /app/installations/1", "POST /graphql", "PATCH /app/hook/config"])(
+    "refuses %s outside of an effect before anything is sent",
+    async (route) => {
+      const before = received.length;
+      await expect(asApp.request(route, { title: "x" })).rejects.toThrow(/outside ctx\.effect/);
+      expect(received).toHaveLength(before);
+    },
+  );
+
+  test("mints tokens and reads outside of an effect", async () => {
+    await asApp.request("POST /app/installations/{installation_id}/access_tokens", { installation_id: 1 });
+    expect(received.at(-1)?.method).toBe("POST");
+    await asApp.request("GET /app");
+    expect(received.at(-1)?.method).toBe("GET");
+  });
+});
+
+/** Every named method of the REST API, each called as far as its own client lets it. */
+function methodsOf({ rest }: ProbotOctokit): { name: string; method: string; call: () => Promise<unknown> }[] {
+  const scopes = rest as unknown as Record<string, Record<string, unknown>>;
+  return Object.keys(scopes).flatMap((scope) =>
+    Object.keys(scopes[scope]!).map((name) => {
+      const method = scopes[scope]![name] as ((parameters: object) => Promise<unknown>) & {
+        endpoint: { DEFAULTS: { method: string } };
+      };
+      return { name: `${scope}.${name}`, method: method.endpoint.DEFAULTS.method, call: async () => method({}) };
+    }),
+  );
+}
