@@ -44,12 +44,18 @@ export function checklistOf(steps: StepRow[], now: Date, ended: OutcomeKind | un
 }
 
 function stateOf(last: StepRow | undefined, isPast: boolean, ended: OutcomeKind | undefined): LineState {
-  if (last?.status === "failed") return "failed";
+  if (last?.status === "failed" || foundFailure(last)) return "failed";
   if (ended === undefined)
     return last === undefined ? (isPast ? "done" : "waiting") : isPast && last.status === "done" ? "done" : "active";
   if (isPast) return "done";
   if (ended === "failed" || ended === "refused") return "failed";
   return ended === "cancelled" || ended === "superseded" ? "stopped" : "done";
+}
+
+/** The checks themselves fail although the step that ran them did its work. */
+function foundFailure(step: StepRow | undefined): boolean {
+  const output = step?.output as { change?: { checks?: { failure?: unknown } } } | undefined;
+  return step?.name === "run-checks" && step.status === "done" && output?.change?.checks?.failure !== undefined;
 }
 
 const icons: Record<LineState, string> = { waiting: "⬜", active: "🔄", done: "✅", failed: "❌", stopped: "⏹️" };
@@ -75,7 +81,7 @@ export function renderStatus(view: StatusView, now: Date): string {
     ...lines.map((line) => `${line}<br>`),
     "",
     `⏱ ${duration(secondsBetween(run.createdAt, until.toISOString()))} · ${count(usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens)} tokens in, ${count(usage.outputTokens)} out · ${dollars(usage.costUsd)} spent`,
-    `<br>Left: ${dollars(left.runUsd)} for this run · today ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))} and ${left.repositoryDayRuns} runs for this repository`,
+    `<br>Left for this run: ${dollars(left.runUsd)}, ${count(left.runTokens)} tokens, ${Math.floor(left.runMinutes)} min, ${counted(left.runAttempts, "attempt")} · today: ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))}, ${counted(left.repositoryDayRuns, "run")} in this repository`,
     "",
     `<sub>Run \`${run.runKey}\` · ${ended ? whatNext(outcome) : howToStop(view)}</sub>`,
   ].join("\n");
@@ -117,6 +123,12 @@ export function dollars(usd: number): string {
   return `$${usd.toFixed(usd < 0.1 && usd > 0 ? 4 : 2)}`;
 }
 
+/** `9500`, `12k`, `1.9M`. */
 function count(tokens: number): string {
-  return tokens < 10_000 ? String(tokens) : `${Math.round(tokens / 1000)}k`;
+  if (tokens < 10_000) return String(tokens);
+  return tokens < 1_000_000 ? `${Math.round(tokens / 1000)}k` : `${(tokens / 1_000_000).toFixed(1)}M`;
+}
+
+function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

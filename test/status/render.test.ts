@@ -18,6 +18,17 @@ function step(name: string, from: number, to?: number, status: StepRow["status"]
   };
 }
 
+const left: StatusView["left"] = {
+  runUsd: 4.93,
+  runTokens: 1_940_000,
+  runMinutes: 58.9,
+  runAttempts: 1,
+  repositoryDayUsd: 40,
+  accountDayUsd: 90,
+  dayUsd: 180,
+  repositoryDayRuns: 98,
+};
+
 function view(change: Partial<StatusView> = {}, state: StatusView["run"]["state"] = "running"): StatusView {
   const work = {
     installationId: 1,
@@ -53,7 +64,7 @@ function view(change: Partial<StatusView> = {}, state: StatusView["run"]["state"
       cacheWriteTokens: 0,
       costUsd: 0.0712,
     },
-    left: { runUsd: 4.93, repositoryDayUsd: 40, accountDayUsd: 90, dayUsd: 180, repositoryDayRuns: 98 },
+    left,
     pullRequest: undefined,
     place: undefined,
     outcome: undefined,
@@ -83,7 +94,7 @@ describe("renderStatus", () => {
         "⬜ Push and open the pull request<br>",
         "",
         "⏱ 1 min 5 s · 12k tokens in, 500 out · $0.0712 spent",
-        "<br>Left: $4.93 for this run · today $40.00 and 98 runs for this repository",
+        "<br>Left for this run: $4.93, 1.9M tokens, 58 min, 1 attempt · today: $40.00, 98 runs in this repository",
         "",
         "<sub>Run `0123456789abcdef0123` · to stop it: `/millwright stop`, close the issue or remove the label</sub>",
       ].join("\n"),
@@ -128,8 +139,8 @@ describe("renderStatus", () => {
   });
 
   test("names the least of what is left today", () => {
-    const left = { runUsd: 1, repositoryDayUsd: 40, accountDayUsd: 3.5, dayUsd: 180, repositoryDayRuns: 4 };
-    expect(renderStatus(view({ left }), at(1))).toContain("today $3.50 and 4 runs");
+    const least = { ...left, accountDayUsd: 3.5, repositoryDayRuns: 1 };
+    expect(renderStatus(view({ left: least }), at(1))).toContain("today: $3.50, 1 run in this repository");
   });
 
   test("does not speak of an issue or a label on a pull request", () => {
@@ -160,6 +171,15 @@ describe("checklistOf", () => {
       "done Read the request",
       "stopped Plan the change",
     ]);
+  });
+
+  test("marks checks that fail, also while the next attempt is written", () => {
+    const failing = { change: { checks: { failure: { summary: "`npm test`" } } } };
+    const checked = { ...step("run-checks", 4, 5), output: failing };
+    expect(until(undefined, [...reading, step("write-change", 3, 4), checked, step("write-change", 5)])).toEqual(
+      expect.arrayContaining(["active Write the change", "failed Run the checks"]),
+    );
+    expect(until("draft", [...reading, checked])).toContain("failed Run the checks");
   });
 
   test("does not call a question a failure", () => {

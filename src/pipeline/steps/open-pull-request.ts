@@ -5,7 +5,7 @@ import { putPullRequest, requestReview } from "../../github/pull-request.ts";
 import type { Deps } from "../deps.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
-import { Base, Change, Plan, Published, Verdict } from "./shapes.ts";
+import { Base, Change, type Checks, Plan, Published, Verdict } from "./shapes.ts";
 import { conventionalTitle } from "./support/commit-message.ts";
 import { draftReasons, pullRequestBody } from "./support/describe.ts";
 import { rememberPullRequest } from "./support/remember.ts";
@@ -65,20 +65,31 @@ export const openPullRequest = defineStep({
     if (drafts.length === 0)
       return {
         kind: "ready" as const,
-        reason: `${change.checks?.testsRan ?? 0} tests ran, all checks passed.`,
+        reason: howItPassed(change.checks),
         pullRequest,
       };
     return {
       kind: "draft" as const,
       reason: "The work is in a draft; a person has to decide.",
-      detail: drafts
-        .slice(0, 12)
-        .map((reason) => `- ${reason}`)
-        .join("\n"),
+      detail: [
+        ...drafts.slice(0, 12).map((reason) => `- ${reason}`),
+        "",
+        "Next: look at the pull request, which shows what failed; then finish it by hand, or say in a review what should be different.",
+      ].join("\n"),
       pullRequest,
     };
   },
 });
+
+/** One sentence that claims no more than what was seen. */
+function howItPassed(checks: Checks | undefined): string {
+  const tests = checks?.testsRan ?? 0;
+  const ran = tests === 0 ? "No tests were run" : `${tests} ${tests === 1 ? "test" : "tests"} ran`;
+  const before = checks?.commands.filter((command) => command.failsOnBase === true) ?? [];
+  if (before.length > 0)
+    return `${ran}; ${before.map(({ run }) => `\`${run.replaceAll("`", "'")}\``).join(", ")} failed before this change in the same way, all else passed.`;
+  return tests === 0 ? `${ran}; the pull request says why.` : `${ran}, all checks passed.`;
+}
 
 /** What the pull request says now: an iteration keeps its title and what it is for, as people may have edited them. */
 async function currentText(octokit: ProbotOctokit, ctx: StepContext): Promise<{ title: string; body: string }> {

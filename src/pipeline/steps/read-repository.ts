@@ -58,6 +58,7 @@ export const readRepository = defineStep({
       planTimeoutMinutes: config.planTimeoutHours * 60,
       openAt: config.pullRequest.openAt,
       maxAttempts: Math.min(deps.operator.limits.run.attempts, config.limits.attempts ?? Infinity),
+      limits: config.limits,
       issueNumber,
       branch: branchOf(issueNumber, ctx.workKey),
       opaque: [

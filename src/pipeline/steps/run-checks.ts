@@ -63,11 +63,7 @@ export const runChecks = defineStep({
       commands: [
         ...(installed.kind === "failed" ? [setupSummary(commands)] : []),
         ...formatted,
-        ...ran.map((one) =>
-          before.has(one.command.name)
-            ? { ...one.summary, run: `${one.summary.run} (fails on the base too)`.slice(0, 300) }
-            : one.summary,
-        ),
+        ...ran.map((one) => (before.has(one.command.name) ? { ...one.summary, failsOnBase: true } : one.summary)),
       ].slice(0, 24),
       testsRan: ran
         .filter((one) => one.kind === "test")
@@ -196,7 +192,7 @@ function resultOf({ result }: Ran, passed: boolean): CommandSummary["result"] {
 }
 
 function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): CommandSummary {
-  const { counts } = ran.report;
+  const { counts, coverage } = ran.report;
   return {
     kind,
     run: (command.directory === "." ? command.name : `${command.name} (in ${command.directory})`)
@@ -206,6 +202,8 @@ function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): Co
     durationSeconds: Math.round(ran.result.durationSeconds * 10) / 10,
     ...(kind === "test" &&
       counts.total > 0 && { tests: { passed: counts.passed, failed: counts.failed, skipped: counts.skipped } }),
+    ...(kind === "test" &&
+      coverage?.linesPercent !== undefined && { coveragePercent: Math.round(coverage.linesPercent * 10) / 10 }),
   };
 }
 
@@ -282,6 +280,6 @@ async function failureOf(
   return {
     signature: failureSignature(failed),
     blob,
-    summary: `${names}${tests > 0 ? ` (${tests} failed tests)` : ""}`.slice(0, 400),
+    summary: `${names}${tests > 0 ? ` (${tests} failed ${tests === 1 ? "test" : "tests"})` : ""}`.slice(0, 400),
   };
 }

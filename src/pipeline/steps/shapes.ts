@@ -22,6 +22,15 @@ export const Base = z.object({
   planTimeoutMinutes: z.number(),
   openAt: z.enum(["finish", "start"]),
   maxAttempts: z.number().int(),
+  /** Limits of the repository's configuration, where it has some. */
+  limits: z
+    .object({
+      costUsd: z.number().optional(),
+      dayCostUsd: z.number().optional(),
+      tokens: z.number().optional(),
+      minutes: z.number().optional(),
+    })
+    .optional(),
   /** The issue that the work began with; its number is in the branch's name. */
   issueNumber: z.number().int(),
   branch: z.string(),
@@ -47,6 +56,10 @@ export const CommandSummary = z.object({
   result: z.enum(["passed", "failed", "timed-out", "killed", "refused"]),
   durationSeconds: z.number(),
   tests: z.object({ passed: z.number(), failed: z.number(), skipped: z.number() }).optional(),
+  /** Share of covered lines, where the command reported it. */
+  coveragePercent: z.number().optional(),
+  /** It fails on the base commit in the same way, so that this change is not blamed for it. */
+  failsOnBase: z.boolean().optional(),
 });
 export type CommandSummary = z.infer<typeof CommandSummary>;
 

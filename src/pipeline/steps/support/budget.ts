@@ -1,7 +1,7 @@
 import type { Budget, CallRecord, RecordCall } from "../../../agent/model.ts";
 import type { RepositoryConfig } from "../../../config/repository.ts";
 import { dollars } from "../../../status/render.ts";
-import { leftOf } from "../../../status/view.ts";
+import { workedSeconds } from "../../../status/view.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
 
@@ -13,20 +13,23 @@ export async function remainingBudget(
   sliceMinutes: number,
 ): Promise<{ kind: "left"; budget: Budget } | { kind: "used-up"; reason: string }> {
   const limits = deps.operator.limits;
-  const [spent, run] = await Promise.all([deps.store.usage.spent(ctx.runKey), deps.store.runs.get(ctx.runKey)]);
-  const left = leftOf(spent, limits);
+  const [spent, run, steps] = await Promise.all([
+    deps.store.usage.spent(ctx.runKey),
+    deps.store.runs.get(ctx.runKey),
+    deps.store.runs.steps(ctx.runKey),
+  ]);
   const runUsd = Math.min(limits.run.usd, config?.limits.costUsd ?? Infinity);
   const repositoryDayUsd = Math.min(limits.repositoryDay.usd, config?.limits.dayCostUsd ?? Infinity);
   const tokens = Math.min(limits.run.tokens, config?.limits.tokens ?? Infinity);
   const minutes = Math.min(limits.run.minutes, config?.limits.minutes ?? Infinity);
   const usedTokens =
     spent.run.inputTokens + spent.run.outputTokens + spent.run.cacheReadTokens + spent.run.cacheWriteTokens;
-  const usedMinutes = (await workedSeconds(deps, ctx)) / 60;
+  const usedMinutes = workedSeconds(steps, new Date()) / 60;
   const costs: [name: string, leftUsd: number, limitUsd: number][] = [
     ["this run", runUsd - spent.run.costUsd, runUsd],
     ["this repository today", repositoryDayUsd - spent.repositoryDay.costUsd, repositoryDayUsd],
-    ["this account today", left.accountDayUsd, limits.accountDay.usd],
-    ["all accounts today", left.dayUsd, limits.day.usd],
+    ["this account today", limits.accountDay.usd - spent.accountDay.costUsd, limits.accountDay.usd],
+    ["all accounts today", limits.day.usd - spent.day.costUsd, limits.day.usd],
   ];
   for (const [name, leftUsd, limitUsd] of costs) {
     if (leftUsd <= 0) return { kind: "used-up", reason: `The budget of ${dollars(limitUsd)} for ${name} is used up.` };
@@ -52,18 +55,6 @@ export async function remainingBudget(
       deadline: new Date(Math.min(sliceEnd, ctx.deadline.getTime() - 30_000)),
     },
   };
-}
-
-/** Seconds that this run's steps have taken; waiting for people or for its turn is not counted. */
-async function workedSeconds(deps: Deps, ctx: StepContext): Promise<number> {
-  const steps = await deps.store.runs.steps(ctx.runKey);
-  const now = Date.now();
-  return steps.reduce(
-    (sum, step) =>
-      sum +
-      Math.max(0, (step.endedAt === undefined ? now : Date.parse(step.endedAt)) - Date.parse(step.startedAt)) / 1000,
-    0,
-  );
 }
 
 /** Records every call's tokens and dollars before its answer is used. */

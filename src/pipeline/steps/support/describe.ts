@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { neutralise } from "../../../policy/neutralise.ts";
+import { findSecrets } from "../../../policy/secrets.ts";
 import { dollars, duration } from "../../../status/render.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
@@ -20,7 +21,11 @@ export function draftReasons(change: Change, verdict: Verdict, withoutTestsIsDra
   const { checks } = change;
   return [
     ...(change.stopped === undefined ? [] : [change.stopped]),
-    ...(checks?.failure === undefined ? [] : [`The checks fail: ${checks.failure.summary}`]),
+    ...(checks?.failure === undefined
+      ? []
+      : [
+          `The checks fail after ${change.attempts} ${change.attempts === 1 ? "attempt" : "attempts"}: ${checks.failure.summary}`,
+        ]),
     ...(checks === undefined ? ["The checks were not run."] : []),
     ...(checks !== undefined && checks.testsRan === 0 && withoutTestsIsDraft
       ? [`No tests were run. ${checks.withoutTests ?? ""}`.trim()]
@@ -69,6 +74,7 @@ export async function pullRequestBody(
     "",
     ...verification(change),
     "",
+    ...(await evidence(deps, change)),
     ...notes(verdict),
     ...(base.opaque.length === 0
       ? []
@@ -80,7 +86,7 @@ export async function pullRequestBody(
     ...(facts.published.ciWaits ? [ciWaits, ""] : []),
     `Closes #${base.issueNumber}`,
     "",
-    `<sub>Made by Millwright in run \`${ctx.runKey}\` for ${ctx.intent.actor.login} from \`${base.baseSha.slice(0, 12)}\` · ${usage.calls} requests to the model, ${dollars(usage.costUsd)} · comment \`/code …\` or submit a review to have it changed</sub>`,
+    `<sub>Made by Millwright in run \`${ctx.runKey}\` for ${ctx.intent.actor.login} from \`${base.baseSha.slice(0, 12)}\` · ${usage.calls} requests to the model, ${dollars(usage.costUsd)} · comment \`/millwright code …\` or submit a review to have it changed</sub>`,
   ];
   return facts.template === undefined ? sections.join("\n") : `${fillTemplate(facts.template, sections.join("\n"))}`;
 }
@@ -109,7 +115,7 @@ function verification({ checks }: Change): string[] {
   if (checks === undefined) return ["The checks were not run."];
   const lines = checks.commands.map(
     (command) =>
-      `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${duration(command.durationSeconds)} |`,
+      `| ${command.kind} | \`${command.run.replaceAll("|", "\\|").replaceAll("`", "'")}\` | ${resultOf(command)} | ${command.durationSeconds < 1 ? "< 1 s" : duration(command.durationSeconds)} |`,
   );
   return [
     ...(lines.length === 0 ? [] : ["| | command | result | time |", "|---|---|---|---|", ...lines, ""]),
@@ -119,14 +125,35 @@ function verification({ checks }: Change): string[] {
   ];
 }
 
-function resultOf(command: CommandSummary): string {
-  const icon = command.result === "passed" ? "✅" : "❌";
-  const { tests } = command;
+function resultOf({ result, tests, coveragePercent, failsOnBase }: CommandSummary): string {
   const counts =
     tests === undefined
-      ? ""
-      : `: ${tests.passed} passed${tests.failed > 0 ? `, ${tests.failed} failed` : ""}${tests.skipped > 0 ? `, ${tests.skipped} skipped` : ""}`;
-  return `${icon} ${command.result}${counts}`;
+      ? []
+      : [
+          `${tests.passed} passed`,
+          ...(tests.failed > 0 ? [`${tests.failed} failed`] : []),
+          ...(tests.skipped > 0 ? [`${tests.skipped} skipped`] : []),
+        ];
+  // The counts say by themselves whether it passed, unless none failed and the command did.
+  const saysItself = tests !== undefined && (result === "passed" || (result === "failed" && tests.failed > 0));
+  return [
+    `${result === "passed" ? "✅" : "❌"} ${[...(saysItself ? [] : [result.replace("-", " ")]), ...counts].join(", ")}`,
+    ...(coveragePercent === undefined ? [] : [`${coveragePercent}% of lines covered`]),
+    ...(failsOnBase === true ? ["fails without this change too"] : []),
+  ].join(" · ");
+}
+
+const maxEvidenceBytes = 4_000;
+
+/** What the failing commands printed, shortened: whoever takes over should not have to run them first (B16). */
+async function evidence(deps: Deps, { checks }: Change): Promise<string[]> {
+  const text = checks?.failure === undefined ? undefined : await deps.store.blobs.text(checks.failure.blob);
+  // Known secrets are redacted; what only looks like one was not, and tests print what they like.
+  if (text === undefined || findSecrets(text).length > 0) return [];
+  const fence = "`".repeat(Math.max(3, ...(text.match(/`+/g) ?? []).map((run) => run.length + 1)));
+  // The fence is closed where it is cut.
+  const shown = neutralise(`${fence}text\n${text.trim()}\n${fence}`, { allowHosts: [], maxBytes: maxEvidenceBytes });
+  return ["<details><summary>What failed</summary>", "", shown, "", "</details>", ""];
 }
 
 function notes(verdict: Verdict): string[] {
