@@ -11,6 +11,7 @@ import { workKeyOf } from "../intent.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Ended, ended } from "./shapes.ts";
 import { place } from "./support/repository.ts";
+import { whyUnwritable } from "./support/truth.ts";
 
 const writeIssues = { issues: "write", pull_requests: "write", metadata: "read" } as const;
 
@@ -23,19 +24,30 @@ export const authoriseTrigger = defineStep({
   input: z.object({}),
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("authorised") }), Ended]),
   async run(_input, deps, ctx) {
-    const refusal = await whyRefused(deps, ctx);
-    if (refusal !== undefined) {
-      if (!refusal.silent) await refuse(deps, ctx, refusal.sentence);
-      return ended({ kind: "refused", reason: refusal.sentence });
+    try {
+      return await answerTrigger(deps, ctx);
+    } catch (error) {
+      // There is nowhere to say it; the run says it where operators look.
+      const reason = await whyUnwritable(error, await ctx.github(writeIssues), ctx);
+      if (reason === undefined) throw error;
+      return ended({ kind: "refused", reason });
     }
-    await resolveWorkKey(deps, ctx);
-    if (ctx.intent.pipeline === "answer-command") return { kind: "authorised" as const };
-    const octokit = await ctx.github(writeIssues);
-    await ctx.effect("acknowledge", () => reactToTrigger(octokit, ctx.intent, "eyes"));
-    await createStatusComment(deps, ctx);
-    return { kind: "authorised" as const };
   },
 });
+
+async function answerTrigger(deps: Deps, ctx: StepContext): Promise<{ kind: "authorised" } | Ended> {
+  const refusal = await whyRefused(deps, ctx);
+  if (refusal !== undefined) {
+    if (!refusal.silent) await refuse(deps, ctx, refusal.sentence);
+    return ended({ kind: "refused", reason: refusal.sentence });
+  }
+  await resolveWorkKey(deps, ctx);
+  if (ctx.intent.pipeline === "answer-command") return { kind: "authorised" };
+  const octokit = await ctx.github(writeIssues);
+  await ctx.effect("acknowledge", () => reactToTrigger(octokit, ctx.intent, "eyes"));
+  await createStatusComment(deps, ctx);
+  return { kind: "authorised" };
+}
 
 interface Refusal {
   sentence: string;

@@ -3,12 +3,12 @@ import { z } from "zod";
 import { statusOf } from "../../github/client.ts";
 import { permissionOf } from "../../github/permission.ts";
 import { visibleText } from "../../policy/visible-text.ts";
-import type { Deps } from "../deps.ts";
 import { Intent } from "../intent.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, type IssueText } from "./shapes.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
 import { place } from "./support/repository.ts";
+import { currentIssue, labelNames, whyUnwanted } from "./support/truth.ts";
 
 const maxComments = 50;
 const maxRelated = 8;
@@ -28,7 +28,7 @@ export const readIssue = defineStep({
       intent.textBlob === undefined ? { title: "", body: "" } : await readDocument(deps, intent.textBlob, FrozenText);
     const octokit = await ctx.github({ issues: "read", metadata: "read", pull_requests: "read" });
     const current = await currentIssue(octokit, ctx);
-    const gone = whyGone(current, deps, ctx);
+    const gone = whyUnwanted(current, deps, ctx);
     if (gone !== undefined) return ended({ kind: "cancelled", reason: gone });
     const issue: IssueText = {
       title: seen(frozen.title),
@@ -57,35 +57,6 @@ export const readIssue = defineStep({
 
 function seen(text: string): string {
   return visibleText(text, { maxBytes: 60_000 }).text;
-}
-
-type CurrentIssue = { state: string; labels: (string | { name?: string })[] } | undefined;
-
-async function currentIssue(octokit: ProbotOctokit, ctx: StepContext): Promise<CurrentIssue> {
-  const { owner, repo, number } = place(ctx.intent);
-  try {
-    return (await octokit.rest.issues.get({ owner, repo, issue_number: number })).data;
-  } catch (error) {
-    if (statusOf(error) === 404 || statusOf(error) === 410) return undefined;
-    throw error;
-  }
-}
-
-/** Truth is re-read: is the issue still open, and labelled if a label started the run? */
-function whyGone(issue: CurrentIssue, deps: Deps, ctx: StepContext): string | undefined {
-  if (issue === undefined) return "The issue was deleted or moved.";
-  if (issue.state !== "open") return "The issue was closed.";
-  const { trigger } = ctx.intent;
-  const label = deps.operator.labels.trigger;
-  return trigger.kind === "label" && !labelNames(issue).includes(label)
-    ? `The label \`${label}\` was removed.`
-    : undefined;
-}
-
-function labelNames(issue: CurrentIssue): string[] {
-  return (issue?.labels ?? [])
-    .map((label) => (typeof label === "string" ? label : (label.name ?? "")))
-    .filter((name) => name !== "");
 }
 
 async function trustedComments(octokit: ProbotOctokit, ctx: StepContext): Promise<IssueText["comments"]> {
