@@ -191,6 +191,20 @@ describe("issues", () => {
     expect(await refusal(rest.issues.get({ ...REPO, issue_number: 99 }))).toMatch(/^404/);
   });
 
+  test("a transferred issue leads on to its new place, for whoever may see that", async () => {
+    await gh.createRepository({ owner: "acme", name: "open" });
+    await gh.createRepository({ owner: "acme", name: "closed", private: true });
+    const [first, second] = ["A", "B"].map((title) => gh.as("alice").openIssue("acme/shop", { title }).number);
+    const moved = gh.as("alice").transferIssue("acme/shop", first!, "acme/open");
+    gh.as("alice").transferIssue("acme/shop", second!, "acme/closed");
+    const { rest } = client(gh.world.mintInstallationToken(installation, { issues: "write" }, [shopId()]).value);
+    const { data } = await rest.issues.get({ ...REPO, issue_number: first! });
+    expect(data).toMatchObject({ number: moved.number, title: "A", repository_url: `${gh.url}/repos/acme/open` });
+    expect(await refusal(rest.issues.get({ ...REPO, issue_number: second! }))).toMatch(/^404/);
+    expect(await refusal(rest.issues.createComment({ ...REPO, issue_number: first!, body: "x" }))).toMatch(/^404/);
+    expect(gh.deliveries.map(({ event, action }) => `${event}.${action}`)).toContain("issues.transferred");
+  });
+
   test("a ticked box is an edit of the comment", async () => {
     const issue = gh.as("alice").openIssue("acme/shop", { title: "A" });
     const comment = gh.asApp(gh.app).comment("acme/shop", issue.number, "Choose:\n- [ ] retry\n- [ ] stop");
@@ -327,7 +341,23 @@ describe("who may", () => {
     const { push } = await cloned();
     await expect(push("main")).rejects.toThrow(/403/);
   });
+
+  test("a renamed repository is found by its old name, by REST and by git, for reading and for writing", async () => {
+    const { push, commit } = await cloned();
+    gh.renameRepository("acme/shop", "store");
+    const { rest } = client();
+    expect((await rest.repos.get(REPO)).data.full_name).toBe("acme/store");
+    const { data } = await rest.issues.create({ ...REPO, title: "by the old name" });
+    expect(gh.repository("acme/store").issue(data.number).title).toBe("by the old name");
+    const sha = await commit("a.txt", "a");
+    await push("by-the-old-name");
+    expect((await gh.repository("acme/store").branches())["by-the-old-name"]).toBe(sha);
+    await gh.createRepository({ owner: "acme", name: "shop", files: { a: "a" } });
+    expect((await rest.repos.get(REPO)).data.full_name).toBe("acme/shop");
+  });
 });
+
+const shopId = () => gh.repository("acme/shop").entity.id;
 
 /** A clone over HTTP with a token in a header, and ways to commit and push from it. */
 async function cloned(token = gh.installationToken(installation), name = "acme/shop") {

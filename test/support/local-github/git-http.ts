@@ -10,7 +10,7 @@ import { type FaultRule, faultAnswer } from "./faults.ts";
 import { gitEnvironment } from "./git.ts";
 import { Call, type Principal } from "./http.ts";
 import type { Actor, Repository } from "./types.ts";
-import { appActor, permits, roleAtLeast, type World } from "./world.ts";
+import { appActor, fullNameOf, permits, roleAtLeast, type World } from "./world.ts";
 
 export interface GitRequest {
   path: string;
@@ -78,6 +78,12 @@ function admit(world: World, asked: GitRequest, authorization: string | undefine
     principal = authenticate(world, authorization);
   } catch {
     throw new ApiError(401, "Invalid username or token.", undefined, challenge);
+  }
+  const renamed = world.formerly(`${owner}/${name}`);
+  if (renamed) {
+    const rest = asked.path.replace(/^\/[^/]+\/[^/]+/, "");
+    const location = `${world.url}/${fullNameOf(renamed)}.git${rest}${asked.query}`;
+    throw new ApiError(301, "Moved Permanently", undefined, { location });
   }
   const repository = world.repository(`${owner}/${name}`);
   if (principal.kind !== "token") {

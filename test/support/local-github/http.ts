@@ -129,6 +129,12 @@ export class Call {
     const number = Number(this.params.issue_number);
     const issue = this.repository.issues.get(number);
     if (issue) return issue;
+    const moved = this.repository.transferred.get(number);
+    // Only whoever may read it where it is now is told where that is.
+    if (moved && this.method === "GET" && this.sees(moved.repository) && /\/issues\/\d+$/.test(this.url.pathname)) {
+      const location = `${this.world.url}/repositories/${moved.repository.id}/issues/${moved.number}`;
+      throw new ApiError(301, "Moved Permanently", undefined, { location });
+    }
     throw this.repository.deletedNumbers.has(number) ? new ApiError(410, "This issue was deleted") : notFound();
   }
 

@@ -195,6 +195,21 @@ export class LocalGitHub {
     this.repository(repository).entity.collaborators.set(login.toLowerCase(), role);
   }
 
+  /** Gives a repository another name; the old one goes on leading to it. */
+  renameRepository(repository: string, name: string): void {
+    const { entity } = this.repository(repository);
+    const from = entity.name;
+    this.world.rename(entity, name);
+    const changes = { repository: { name: { from } } };
+    this.world.webhooks.emit({
+      event: "repository",
+      action: "renamed",
+      repository: entity,
+      sender: entity.owner,
+      body: { changes },
+    });
+  }
+
   setArchived(repository: string, archived: boolean): void {
     this.repository(repository).entity.archived = archived;
   }

@@ -14,6 +14,7 @@ import {
   react,
   removeLabel,
   reopenIssue,
+  transferIssue,
 } from "./domain/issues.ts";
 import { mergePull } from "./domain/merge.ts";
 import { changePull, closePull, openPull, requestReviewers, setDraft } from "./domain/pulls.ts";
@@ -70,6 +71,11 @@ export class Person {
 
   deleteIssue(repository: string, number: number): void {
     deleteIssue(this.world, this.issue(repository, number), this.actor);
+  }
+
+  /** Moves an issue with its comments to another repository of the same owner; returns it there. */
+  transferIssue(repository: string, number: number, target: string): Issue {
+    return transferIssue(this.world, this.issue(repository, number), this.actor, this.repo(target));
   }
 
   lock(repository: string, number: number, reason: LockReason | null = null): void {

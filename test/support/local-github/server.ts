@@ -10,7 +10,7 @@ import type { GraphQl } from "./graphql.ts";
 import { Call, type Method, orderRoutes, type Principal, type Reply, type Route } from "./http.ts";
 import type { OpenApi } from "./openapi.ts";
 import { servePage } from "./pages.ts";
-import type { World } from "./world.ts";
+import { fullNameOf, type World } from "./world.ts";
 
 const RATE_LIMIT = 5000;
 const RATE_WINDOW_SECONDS = 3600;
@@ -152,7 +152,9 @@ async function api(
       const actor = new Call({ world: parts.world, principal, method, url, params: {}, body: {}, accept: "" }).actor;
       reply = { status: 200, body: await parts.graphql.execute(requestBody, principal, actor) };
     } else {
-      const found = findRoute(parts.routes, method, path);
+      throwIfRenamed(parts.world, principal, asked);
+      const found =
+        findRoute(parts.routes, method, path) ?? findRoute(parts.routes, method, namedPath(parts.world, path));
       if (!found) {
         if (!path.startsWith("/favicon")) {
           parts.violations.push({
@@ -170,7 +172,7 @@ async function api(
     if (!(error instanceof ApiError)) throw error;
     reply = errorReply(error);
   }
-  const etag = reply.status === 200 && method === "GET" ? etagOf(reply) : undefined;
+  const etag = reply.status === 200 && method === "GET" ? etagOf(reply, request.headers.authorization) : undefined;
   if (etag) {
     reply.headers = { ...reply.headers, etag };
     if (request.headers["if-none-match"] === etag) {
@@ -195,6 +197,31 @@ async function api(
     route: matched?.template,
     limits: limitHeaders(parts.world, principal),
   };
+}
+
+/**
+ * A repository's old name leads on to its id, for whoever may see it.
+ * https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+ */
+function throwIfRenamed(
+  world: World,
+  principal: Principal,
+  { method, path, url }: { method: Method; path: string; url: URL },
+): void {
+  const [, owner, name, rest = ""] = /^\/repos\/([^/]+)\/([^/]+)(\/.*)?$/.exec(path) ?? [];
+  const repository = world.formerly(`${owner}/${name}`);
+  if (!repository) return;
+  if (!new Call({ world, principal, method, url, params: {}, body: {}, accept: "" }).sees(repository)) return;
+  const location = `${world.url}/repositories/${repository.id}${rest}${url.search}`;
+  if (method === "GET") throw new ApiError(301, "Moved Permanently", undefined, { location });
+  throw new ApiError(307, "Temporary Redirect", undefined, { location });
+}
+
+/** `/repositories/<id>/…` as `/repos/<owner>/<name>/…`. */
+function namedPath(world: World, path: string): string {
+  const [, id, rest = ""] = /^\/repositories\/(\d+)(\/.*)?$/.exec(path) ?? [];
+  const repository = world.repositories.get(Number(id));
+  return repository ? `/repos/${fullNameOf(repository)}${rest}` : path;
 }
 
 function findRoute(
@@ -271,11 +298,13 @@ function errorReply(error: ApiError): Reply {
   return { status: error.status, body, headers: error.headers };
 }
 
-function etagOf(reply: Reply): string {
+/** An ETag belongs to the token that it was read with: https://github.com/github/docs/issues/34689 */
+function etagOf(reply: Reply, authorization = ""): string {
   const content = reply.text ? reply.text.content : JSON.stringify(reply.body);
   return `W/"${createHash("sha256")
     .update(content)
     .update(reply.headers?.link ?? "")
+    .update(authorization)
     .digest("hex")}"`;
 }
 

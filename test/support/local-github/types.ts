@@ -294,6 +294,8 @@ export interface Repository {
   lastNumber: number;
   /** Numbers of issues that were deleted: GitHub answers 410 for them. */
   deletedNumbers: Set<number>;
+  /** Issues that moved to another repository, by the number that they had here. */
+  transferred: Map<number, Issue>;
 }
 
 /** Who does something: a person, or the bot of an App through its API. */

@@ -1,7 +1,19 @@
 import { createPublicKey, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { initBare } from "./git.ts";
-import type { Actor, App, Installation, Level, Permissions, Repository, Role, Token, User, UserType } from "./types.ts";
+import type {
+  Actor,
+  App,
+  Installation,
+  Issue,
+  Level,
+  Permissions,
+  Repository,
+  Role,
+  Token,
+  User,
+  UserType,
+} from "./types.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 /** Permissions of an App that may do all that a GitHub App of our kind does; narrowed by `createApp({ permissions })`. */
@@ -26,6 +38,7 @@ export const DEFAULT_EVENTS = [
   "pull_request_review_comment",
   "pull_request_review_thread",
   "push",
+  "repository",
   "status",
   "workflow_job",
   "workflow_run",
@@ -65,6 +78,7 @@ export class World {
   /** Base of every URL in answers; set once the server listens. */
   url = "";
   webhooks!: Webhooks;
+  private readonly formerNames = new Map<string, Repository>();
   private lastId = 1000;
 
   constructor(dataDir: string, now: () => Date) {
@@ -170,6 +184,7 @@ export class World {
       signedCommits: new Set<string>(),
       lastNumber: 0,
       deletedNumbers: new Set<number>(),
+      transferred: new Map<number, Issue>(),
     });
     for (const [login, role] of Object.entries(input.collaborators ?? {})) {
       if (!this.users.has(login.toLowerCase())) this.createUser(login);
@@ -187,6 +202,18 @@ export class World {
       if (fullNameOf(repository).toLowerCase() === wanted) return repository;
     }
     return undefined;
+  }
+
+  /** From now on it has this name; GitHub sends whoever asks for the old one on. */
+  rename(repository: Repository, name: string): void {
+    if (this.repository(`${repository.owner.login}/${name}`)) throw new Error(`The name ${name} is taken`);
+    this.formerNames.set(fullNameOf(repository).toLowerCase(), repository);
+    repository.name = name;
+  }
+
+  /** The repository that had this name before, unless another has it now. */
+  formerly(fullName: string): Repository | undefined {
+    return this.repository(fullName) ? undefined : this.formerNames.get(fullName.toLowerCase());
   }
 
   /** What a person may do in a repository: owner admin, then collaborators, then read where it is public. */

@@ -1,5 +1,5 @@
 import { ApiError, invalid } from "../errors.ts";
-import { commentJson, issueJson, labelJson, simpleUser } from "../serialise.ts";
+import { commentJson, issueJson, labelJson, simpleUser, webhookRepository } from "../serialise.ts";
 import type {
   Actor,
   Authored,
@@ -157,6 +157,20 @@ export function deleteIssue(world: World, issue: Issue, actor: Actor): void {
   repository.deletedNumbers.add(issue.number);
   world.nodes.delete(issue.nodeId);
   emitIssue(world, issue, "deleted", actor.user);
+}
+
+/** Moves an issue: here it is gone, there it has the next number. Labels stay behind. */
+export function transferIssue(world: World, issue: Issue, actor: Actor, target: Repository): Issue {
+  const { repository, number } = issue;
+  const moved = newIssue(world, target, { user: issue.author, app: issue.viaApp }, issue.title, issue.body);
+  moved.comments = issue.comments.map((comment) => ({ ...comment, issue: moved }));
+  emitIssue(world, moved, "opened", actor.user);
+  const changes = { new_issue: issueJson(world, moved), new_repository: webhookRepository(world, target) };
+  emitIssue(world, issue, "transferred", actor.user, { changes });
+  repository.issues.delete(number);
+  repository.transferred.set(number, moved);
+  world.nodes.delete(issue.nodeId);
+  return moved;
 }
 
 export function createLabel(
