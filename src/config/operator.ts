@@ -190,6 +190,9 @@ export const Environment = z.object({
     .min(0)
     .default(1_000_000_000)
     .meta({ description: "New work is refused while the disk has less free." }),
+  MILLWRIGHT_RECONCILE_MINUTES: z.coerce.number().min(0).max(1440).default(5).meta({
+    description: "Minutes between two looks at GitHub for what no webhook told. 0: only webhooks are heard.",
+  }),
   MILLWRIGHT_HEALTH_HOST: z.string().default("127.0.0.1").meta({ description: "Address of /health and /metrics." }),
   MILLWRIGHT_HEALTH_PORT: z.coerce
     .number()
@@ -258,6 +261,7 @@ export interface OperatorConfig {
   };
   maxRepositoryBytes: number;
   minFreeBytes: number;
+  reconcileMinutes: number;
   retentionDays: { transcripts: number; logs: number; blobs: number };
   logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 }
@@ -422,6 +426,7 @@ function toConfig(env: z.infer<typeof Environment>, privateKey: string): Operato
     },
     maxRepositoryBytes: env.MILLWRIGHT_MAX_REPOSITORY_BYTES,
     minFreeBytes: env.MILLWRIGHT_MIN_FREE_BYTES,
+    reconcileMinutes: env.MILLWRIGHT_RECONCILE_MINUTES,
     retentionDays: {
       transcripts: env.MILLWRIGHT_RETENTION_TRANSCRIPT_DAYS,
       logs: env.MILLWRIGHT_RETENTION_LOG_DAYS,

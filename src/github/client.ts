@@ -11,6 +11,8 @@ export interface AppIdentity {
   owner: string;
 }
 
+type ReadPermissions = Partial<Record<keyof Permissions, "read">>;
+
 /** GitHub asked us to slow down: tried again after the pause, without using up an attempt. */
 class RateLimited extends Error {
   override name = "RateLimited";
@@ -30,6 +32,10 @@ export interface GitHubApp {
   known(): AppIdentity | undefined;
   /** A new token for one repository and these permissions alone, valid for an hour. */
   token(place: { installationId: number; repositoryId: number }, permissions: Permissions): Promise<string>;
+  /** The App's own client: lists its installations. */
+  asApp(): Promise<ProbotOctokit>;
+  /** A new token for all repositories of an installation, to read alone; valid until `expiresAt`. */
+  readToken(installationId: number, permissions: ReadPermissions): Promise<{ token: string; expiresAt: Date }>;
   /** A client that reads with `token`, and writes only inside `ctx.effect`. */
   client(token: string, signal: AbortSignal): ProbotOctokit;
 }
@@ -66,6 +72,17 @@ export function createGitHubApp(options: {
         identity = { id: Number(app.id), slug, owner };
       }
       return identity as AppIdentity;
+    },
+    asApp: options.authenticate,
+    async readToken(installationId, permissions) {
+      const octokit = await options.authenticate();
+      const { data } = await octokit.request("POST /app/installations/{installation_id}/access_tokens", {
+        installation_id: installationId,
+        permissions,
+        request: { retries: 0 },
+      });
+      options.redactor.add("installation-token", data.token);
+      return { token: data.token, expiresAt: new Date(data.expires_at) };
     },
     async token({ installationId, repositoryId }, permissions) {
       const octokit = await options.authenticate();

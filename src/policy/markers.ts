@@ -23,3 +23,6 @@ export function ourBranch(ref: string): boolean {
 
 /** The identifier of the button that lets a pull request's CI run (security.md M13). */
 export const approveCiAction = "approve-ci";
+
+/** The note of a run whose pushed branch is gone, belongs to somebody else or is being removed. */
+export const branchSettled = "branch-settled";

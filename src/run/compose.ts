@@ -121,7 +121,15 @@ async function composeOn(
   await engine.open();
   const known = () => ({ operator, app: { id: operator.app.id, slug: github.known()?.slug } });
   const receive = createReceive({ engine, known, log });
-  const housekeeping: Housekeeping = createHousekeeping({ operator, store, workspaces, github, engine, log });
+  const housekeeping: Housekeeping = createHousekeeping({
+    operator,
+    store,
+    workspaces,
+    github,
+    engine,
+    metrics,
+    log,
+  });
   await engine.work();
   // At start, so that an operator learns at once what to install; commands wait for it, and are refused if it fails.
   if (sandbox.backend !== "none") {
@@ -130,7 +138,7 @@ async function composeOn(
         log.error({ advice: test.advice }, "the sandbox failed its self-test: repository code is refused");
     });
   }
-  housekeeping.start();
+  await housekeeping.start();
   // Asked in the background: intake works while GitHub cannot be reached.
   github.identity().catch((error: unknown) => log.warn({ err: error }, "the App's identity is not known yet"));
 

@@ -2,87 +2,74 @@ import type { Logger } from "pino";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { GitHubApp } from "../github/client.ts";
-import { permissionOf } from "../github/permission.ts";
-import { mayTrigger } from "../policy/who-may-trigger.ts";
-import type { RunRow, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
+import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 
-export interface Housekeeping {
-  start(): void;
+export interface Housekeeping extends Pick<Reconciler, "sweep" | "lookForReactions"> {
+  start(): Promise<void>;
   stop(): Promise<void>;
-  /** One look at GitHub for what it sends no event for; also called by the timer. */
-  lookForReactions(): Promise<void>;
 }
 
 const reactionPeriodMs = 60_000;
-const sweepPeriodMs = 3_600_000;
+const cleaningPeriodMs = 3_600_000;
 
-/** What happens by the clock: 👍 on plans, which GitHub sends no event for, leftovers on disk, and retention. */
+/** What happens by the clock: looking at GitHub for what no webhook told, leftovers on disk, and retention. */
 export function createHousekeeping(options: {
   operator: OperatorConfig;
   store: Store;
   workspaces: Workspaces;
   github: GitHubApp;
   engine: Engine;
+  metrics: Metrics;
   log: Logger;
 }): Housekeeping {
   const { store, workspaces, operator, log } = options;
+  const reconciler = createReconciler(options);
   const timers: NodeJS.Timeout[] = [];
-  let under: Promise<void> = Promise.resolve();
+  let stopped = false;
+  let under: Promise<unknown> = Promise.resolve();
 
-  /** One at a time: a slow look is not overtaken by the next. */
-  function every(periodMs: number, what: string, work: () => Promise<void>): void {
-    const once = () => {
-      under = under.then(work).catch((error: unknown) => log.warn({ err: error }, `${what} failed; it is tried again`));
-    };
-    timers.push(setInterval(once, periodMs).unref());
+  /** One at a time: slow work is not overtaken by the next. */
+  function afterOthers<T>(work: () => Promise<T>): Promise<T> {
+    const done = under.then(work);
+    under = done.catch(() => undefined);
+    return done;
   }
 
-  async function lookForReactions(): Promise<void> {
-    for (const run of await store.runs.waitingForDecision()) await approveByReaction(run);
-  }
-
-  async function approveByReaction(run: RunRow): Promise<void> {
-    const commentId = await store.notes.get(run.runKey, "plan-comment");
-    if (commentId === undefined) return;
-    const { work } = run;
-    const token = await options.github.token(work, { issues: "read", metadata: "read", pull_requests: "read" });
-    const octokit = options.github.client(token, AbortSignal.timeout(30_000));
-    const { data } = await octokit.rest.reactions.listForIssueComment({
-      owner: work.owner,
-      repo: work.repo,
-      comment_id: Number(commentId),
-      content: "+1",
-      per_page: 100,
+  function once(what: string, work: () => Promise<unknown>): void {
+    if (stopped) return;
+    afterOthers(work).catch((error: unknown) => {
+      if (!stopped) log.warn({ err: error }, `${what} failed; it is tried again`);
     });
-    for (const { user } of data) {
-      if (user === null) continue;
-      const permission = await permissionOf(octokit, work, user.login);
-      const may = mayTrigger({
-        permission,
-        actorType: user.type,
-        login: user.login,
-        isOwnApp: false,
-        allowedBots: operator.allowedBots,
-      });
-      if (!may.allowed) continue;
-      await options.engine.signal(run.workKey, "decision", { kind: "approve", actor: user.login });
-      return;
-    }
+  }
+
+  function every(periodMs: number, what: string, work: () => Promise<unknown>): void {
+    timers.push(setInterval(() => once(what, work), periodMs).unref());
   }
 
   return {
-    start() {
-      every(reactionPeriodMs, "looking for reactions", lookForReactions);
-      every(sweepPeriodMs, "sweeping", async () => {
+    async start() {
+      await reconciler.begin();
+      every(reactionPeriodMs, "looking for reactions", () => reconciler.lookForReactions());
+      every(cleaningPeriodMs, "cleaning up", async () => {
         await workspaces.sweep();
         await store.data.retain(operator.retentionDays);
       });
+      const periodSeconds = operator.reconcileMinutes * 60;
+      if (periodSeconds === 0) return;
+      once("looking at GitHub", () => reconciler.sweep());
+      // Whoever looked last goes on; the others take over when it is overdue.
+      every(periodSeconds * 1000, "looking at GitHub", () => reconciler.sweep(periodSeconds * 1.5));
     },
     async stop() {
+      stopped = true;
       for (const timer of timers) clearInterval(timer);
+      reconciler.stop();
       await under;
     },
-    lookForReactions,
+    sweep: (pauseSeconds) => afterOthers(() => reconciler.sweep(pauseSeconds)),
+    lookForReactions: () => afterOthers(() => reconciler.lookForReactions()),
   };
 }

@@ -1,12 +1,17 @@
-import { and, eq, inArray, lt, notExists, sql } from "drizzle-orm";
+import { and, eq, inArray, lt, ne, notExists, sql } from "drizzle-orm";
 import type { Db, Queries } from "./database.ts";
 import { deleteRuns } from "./runs.ts";
-import { auditLog, blobs, pullRequests, rateLimits, repositories, runs } from "./schema.ts";
+import { auditLog, blobs, pullRequests, rateLimits, repositories, runs, sweepLists } from "./schema.ts";
 import type { Store } from "./store.ts";
 
 /** Deletion on request and by age (P15). */
 export function createData(db: Db): Store["data"] {
   return {
+    known: async () => {
+      const { installationId, repositoryId, owner, repo } = repositories;
+      // Repository 0 stands for an installation as a whole.
+      return db.select({ installationId, repositoryId, owner, repo }).from(repositories).where(ne(repositoryId, 0));
+    },
     forgetRepository: (repositoryId) => db.transaction((tx) => forgetRepository(tx, repositoryId)),
     forgetInstallation: (installationId) =>
       db.transaction(async (tx) => {
@@ -21,6 +26,7 @@ export function createData(db: Db): Store["data"] {
         // Repository 0 stands for the installation as a whole: the run that deletes its data.
         const ids = [...new Set([...known, ...named].map((row) => row.id))].filter((id) => id !== 0);
         for (const id of ids) await forgetRepository(tx, id);
+        await tx.delete(sweepLists).where(eq(sweepLists.installationId, installationId));
         return ids;
       }),
     retain: (days) => retain(db, days),
@@ -33,7 +39,7 @@ async function forgetRepository(tx: Queries, repositoryId: number): Promise<void
     tx,
     mine.map((row) => row.runKey),
   );
-  for (const table of [blobs, auditLog, pullRequests, repositories]) {
+  for (const table of [blobs, auditLog, pullRequests, repositories, sweepLists]) {
     await tx.delete(table).where(eq(table.repositoryId, repositoryId));
   }
 }
@@ -59,5 +65,10 @@ async function retain(db: Db, days: { transcripts: number; logs: number; blobs: 
     deleted += rows.length;
   }
   await db.delete(rateLimits).where(lt(rateLimits.windowEnd, sql`now()`));
+  // Lists of pull requests and plans that nobody asks for any more; one that is still read is read whole once more.
+  await db.delete(sweepLists).where(
+    sql`(${sweepLists.list} LIKE 'reviews:%' OR ${sweepLists.list} LIKE 'reactions:%')
+      AND ${sweepLists.readAt} < now() - interval '30 days'`,
+  );
   return deleted;
 }

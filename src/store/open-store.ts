@@ -5,6 +5,7 @@ import { createData } from "./forget.ts";
 import { createRuns } from "./runs.ts";
 import { auditLog, notes, pullRequests, rateLimits } from "./schema.ts";
 import type { PullRequestRow, Store } from "./store.ts";
+import { createSweeps } from "./sweeps.ts";
 import { createUsage } from "./usage.ts";
 
 /** A store with the database beneath it, which the local engine shares. */
@@ -44,6 +45,7 @@ export function createStore(database: Database): OpenStore {
         .returning({ count: rateLimits.count });
       return times > 0 && counted.length > 0;
     },
+    sweeps: createSweeps(db),
     data: createData(db),
     ping: async () => {
       await db.execute(sql`SELECT 1`);
@@ -53,11 +55,9 @@ export function createStore(database: Database): OpenStore {
 }
 
 function createPullRequests({ db }: Database): Store["pullRequests"] {
-  const first = (rows: (typeof pullRequests.$inferSelect)[]): PullRequestRow | undefined => {
-    if (!rows[0]) return undefined;
-    const { createdAt, updatedAt, ...row } = rows[0];
-    return row;
-  };
+  const all = (rows: (typeof pullRequests.$inferSelect)[]): PullRequestRow[] =>
+    rows.map(({ createdAt: _, updatedAt: __, ...row }) => row);
+  const first = (rows: (typeof pullRequests.$inferSelect)[]): PullRequestRow | undefined => all(rows)[0];
   return {
     put: async (row) => {
       await db
@@ -84,6 +84,7 @@ function createPullRequests({ db }: Database): Store["pullRequests"] {
           .from(pullRequests)
           .where(and(eq(pullRequests.repositoryId, repositoryId), eq(pullRequests.number, number))),
       ),
+    open: async () => all(await db.select().from(pullRequests).where(eq(pullRequests.state, "open"))),
   };
 }
 

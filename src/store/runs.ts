@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, inArray, ne, type SQL, sql } from "drizzle-orm";
-import { type FiledIntent, type Intent, runKeyOf, workKeyOf } from "../pipeline/intent.ts";
+import { type FiledIntent, type Intent, runKeyOf, sameLabelling, workKeyOf } from "../pipeline/intent.ts";
+import { branchSettled } from "../policy/markers.ts";
 import { blobReference } from "./blobs.ts";
 import type { Db, Queries } from "./database.ts";
 import { auditLog, blobs, notes, repositories, runs, signals, steps, usage } from "./schema.ts";
@@ -25,6 +26,33 @@ export function createRuns(db: Db): Store["runs"] {
     },
     steps: async (runKey) =>
       (await db.select().from(steps).where(eq(steps.runKey, runKey)).orderBy(asc(steps.sequence))).map(toStepRow),
+    openQuestions: async (repositoryId) => {
+      const last = await db
+        .selectDistinctOn([runs.subjectNumber], { number: runs.subjectNumber, outcome: runs.outcome })
+        .from(runs)
+        .where(
+          and(eq(runs.repositoryId, repositoryId), eq(runs.subjectKind, "issue"), eq(runs.pipeline, "issue-to-pr")),
+        )
+        .orderBy(runs.subjectNumber, desc(runs.sequence));
+      return last.filter(({ outcome }) => outcome?.kind === "question").map(({ number }) => number);
+    },
+    endedWithBranch: async () => {
+      const rows = await db
+        .select({ run: runs, pushedSha: notes.value })
+        .from(runs)
+        .innerJoin(notes, and(eq(notes.runKey, runs.runKey), eq(notes.key, "pushed-sha")))
+        .where(
+          and(
+            eq(runs.state, "ended"),
+            eq(runs.pipeline, "issue-to-pr"),
+            sql`NOT EXISTS (SELECT 1 FROM pull_requests p WHERE p.work_key = ${runs.workKey})`,
+            sql`NOT EXISTS (SELECT 1 FROM runs r WHERE r.work_key = ${runs.workKey} AND r.state <> 'ended')`,
+            sql`NOT EXISTS (SELECT 1 FROM notes n WHERE n.run_key = ${runs.runKey} AND n.key = ${branchSettled})`,
+          ),
+        )
+        .limit(100);
+      return rows.map(({ run, pushedSha }) => ({ run: toRunRow(run), pushedSha }));
+    },
     waitingForDecision: () => where(eq(runs.state, "waiting-decision")),
     backlog: async () => {
       const queued = await where(eq(runs.state, "queued"));
@@ -52,8 +80,14 @@ async function fileRuns(
   const unique = new Map(intents.map((intent) => [runKeyOf(intent), intent]));
   const filed = new Map([...unique].map(([runKey, intent]) => [runKey, fileText(runKey, intent)]));
   const texts = new Map([...filed.values()].flatMap(({ text }) => (text ? [[text.reference, text] as const] : [])));
+  const twins = new Map<string, string>();
   const created = await db.transaction(async (tx) => {
     await rememberRepositories(tx, intents);
+    for (const [runKey, twin] of await findTwins(tx, unique)) {
+      twins.set(runKey, twin);
+      filed.delete(runKey);
+    }
+    if (filed.size === 0) return [];
     if (texts.size > 0) {
       await tx
         .insert(blobs)
@@ -70,8 +104,42 @@ async function fileRuns(
   // The same intent twice in one batch starts one run: only its first mention is not a repetition.
   return intents.map((intent) => {
     const runKey = runKeyOf(intent);
-    return { runKey, repeated: !fresh.delete(runKey) };
+    return { runKey: twins.get(runKey) ?? runKey, repeated: !fresh.delete(runKey) };
   });
+}
+
+/**
+ * Label intents whose labelling has a run under another id: one of the two came by webhook, the other was found by the
+ * reconciler. Returns the run that stands for each. One at a time for each issue, whichever of the two comes first.
+ */
+async function findTwins(tx: Queries, intents: ReadonlyMap<string, Intent>): Promise<Map<string, string>> {
+  const labels = [...intents].filter(([, { trigger }]) => trigger.kind === "label");
+  const twins = new Map<string, string>();
+  if (labels.length === 0) return twins;
+  const subjects = labels.map(([, { work }]) => `${work.repositoryId}:${work.subject.number}`);
+  // In the same order everywhere, so that two batches cannot wait for each other.
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('millwright:labels:' || subject, 0))
+    FROM unnest(${sql.param([...new Set(subjects)].sort())}::text[]) AS subject`);
+  const filed = await tx
+    .select({ runKey: runs.runKey, repositoryId: runs.repositoryId, number: runs.subjectNumber, intent: runs.intent })
+    .from(runs)
+    .where(
+      and(
+        eq(runs.subjectKind, "issue"),
+        inArray(runs.repositoryId, [...new Set(labels.map(([, { work }]) => work.repositoryId))]),
+        inArray(runs.subjectNumber, [...new Set(labels.map(([, { work }]) => work.subject.number ?? 0))]),
+        eq(runs.pipeline, "issue-to-pr"),
+      ),
+    );
+  for (const [runKey, intent] of labels) {
+    const { repositoryId, subject } = intent.work;
+    const ofIssue = filed.filter((run) => run.repositoryId === repositoryId && run.number === subject.number);
+    const twin = ofIssue.find((run) => run.runKey !== runKey && sameLabelling(intent, run.intent));
+    if (ofIssue.some((run) => run.runKey === runKey)) continue;
+    if (twin !== undefined) twins.set(runKey, twin.runKey);
+    else filed.push({ runKey, repositoryId, number: subject.number ?? 0, intent });
+  }
+  return twins;
 }
 
 function fileText(

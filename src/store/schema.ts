@@ -245,3 +245,32 @@ export const rateLimits = pgTable(
   },
   (table) => [primaryKey({ columns: [table.key, table.windowStart] }), index("rate_limits_age").on(table.windowEnd)],
 );
+
+/** Where the reconciler is in GitHub's lists; repository 0 stands for the installation, installation 0 for the App. */
+export const sweepLists = pgTable(
+  "sweep_lists",
+  {
+    installationId: githubId("installation_id").notNull(),
+    repositoryId: githubId("repository_id").notNull(),
+    /** Which list, and which page of it. */
+    list: text("list").notNull(),
+    /** By what GitHub says that nothing changed; it belongs to the token that it was read with. */
+    etag: text("etag").notNull(),
+    /** Everything up to here was looked at. */
+    readUntil: instant("read_until"),
+    /** What the list said, where it is needed also when it did not change. */
+    content: json("content").$type<unknown>(),
+    readAt: instant("read_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.installationId, table.repositoryId, table.list] })],
+);
+
+/** One worker sweeps at a time. One row. */
+export const sweepLease = pgTable("sweep_lease", {
+  name: text("name").primaryKey(),
+  /** When the App was started for the first time: what happened before is history. */
+  firstStartAt: instant("first_start_at").notNull().defaultNow(),
+  holder: text("holder"),
+  expiresAt: instant("expires_at"),
+  endedAt: instant("ended_at"),
+});

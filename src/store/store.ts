@@ -66,6 +66,16 @@ export interface AuditRow {
   at: string;
 }
 
+/** Where a sweep is in one page of one list; `schema.ts` says what the fields mean. */
+export interface SweepList {
+  installationId: number;
+  repositoryId: number;
+  list: string;
+  etag: string;
+  readUntil?: Date;
+  content?: unknown;
+}
+
 /** Everything that is remembered between steps and runs. PGlite and PostgreSQL alike. */
 export interface Store {
   runs: {
@@ -86,6 +96,10 @@ export interface Store {
     setWorkKey(runKey: string, workKey: string): Promise<void>;
     steps(runKey: string): Promise<StepRow[]>;
     waitingForDecision(): Promise<RunRow[]>;
+    /** Numbers of the issues whose last build ended as a question. */
+    openQuestions(repositoryId: number): Promise<number[]>;
+    /** Builds that ended after they had pushed a branch, and whose work has no pull request and no active run. */
+    endedWithBranch(): Promise<{ run: RunRow; pushedSha: string }[]>;
     /** How many runs nobody has begun, and for how long the oldest waits. */
     backlog(): Promise<{ queued: number; oldestSeconds: number }>;
     /** Every run that has not ended, newest first. */
@@ -104,6 +118,8 @@ export interface Store {
     put(row: PullRequestRow): Promise<void>;
     ofWork(workKey: string): Promise<PullRequestRow | undefined>;
     byNumber(repositoryId: number, number: number): Promise<PullRequestRow | undefined>;
+    /** All that are open as far as we know. */
+    open(): Promise<PullRequestRow[]>;
   };
   blobs: {
     /** Content-addressed: returns the reference. The repository is kept for P15, the run for retention. */
@@ -125,7 +141,24 @@ export interface Store {
   };
   /** How often something happened in a window, for example help replies to one person; true when it may happen (and counts it). */
   rateLimit(key: string, times: number, windowSeconds: number): Promise<boolean>;
+  /** The reconciler's memory (architecture.md rule 9). */
+  sweeps: {
+    /** When the App was started for the first time on this database; remembered by the first call. */
+    firstStart(): Promise<Date>;
+    /** True when `holder` may sweep now: nobody else does, and nobody else did within the pause. */
+    take(holder: string, leaseSeconds: number, pauseSeconds: number): Promise<boolean>;
+    /** False when another one has taken over. */
+    renew(holder: string, leaseSeconds: number): Promise<boolean>;
+    end(holder: string): Promise<void>;
+    /** All lists of an installation. */
+    lists(installationId: number): Promise<SweepList[]>;
+    keep(list: SweepList): Promise<void>;
+    /** Of an installation, everything but that of these repositories. */
+    forgetOthers(installationId: number, repositoryIds: number[]): Promise<void>;
+  };
   data: {
+    /** Every repository that something is kept of. */
+    known(): Promise<{ installationId: number; repositoryId: number; owner: string; repo: string }[]>;
     /** Deletes everything of a repository, or of an installation (P15). */
     forgetRepository(repositoryId: number): Promise<void>;
     forgetInstallation(installationId: number): Promise<number[]>;

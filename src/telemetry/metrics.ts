@@ -39,6 +39,24 @@ export function createMetrics() {
       labelNames: ["effect", "result"],
       registers,
     }),
+    sweeps: new Counter({
+      name: "millwright_sweeps_total",
+      help: "Looks at GitHub for what no webhook told, by how they ended.",
+      labelNames: ["result"],
+      registers,
+    }),
+    sweepRequests: new Counter({
+      name: "millwright_sweep_requests_total",
+      help: "Requests of these looks; those answered by not-modified do not count against GitHub's rate limit.",
+      labelNames: ["answer"],
+      registers,
+    }),
+    sweepStarted: new Counter({
+      name: "millwright_sweep_started_total",
+      help: "Intents that no webhook had told, by pipeline.",
+      labelNames: ["pipeline"],
+      registers,
+    }),
     modelTokens: new Counter({
       name: "millwright_model_tokens_total",
       help: "Tokens by model and kind.",

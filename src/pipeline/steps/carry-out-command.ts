@@ -8,7 +8,7 @@ import { planMarkerOf, replyMarker } from "../../policy/markers.ts";
 import { dollars, duration } from "../../status/render.ts";
 import type { PullRequestRow, RunRow } from "../../store/store.ts";
 import type { Deps } from "../deps.ts";
-import { Intent } from "../intent.ts";
+import { branchOf, Intent } from "../intent.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { readDocument } from "./support/documents.ts";
@@ -47,6 +47,10 @@ export const carryOutCommand = defineStep({
           ctx,
           "This text is too large to work on: at most 900 KB are taken. Please shorten it and trigger the run again.",
         );
+      case "changed":
+        return say(deps, ctx, triggerAgain(ctx));
+      case "orphaned":
+        return removeOrphan(deps, ctx);
       case "help":
       case "unknown":
       case undefined:
@@ -54,6 +58,12 @@ export const carryOutCommand = defineStep({
     }
   },
 });
+
+/** The text does not come from a signed payload, and it is not the one that somebody asked to be worked on (M4). */
+function triggerAgain({ intent }: StepContext): string {
+  const what = intent.trigger.kind === "label" ? "remove the label and add it again" : "write the command again";
+  return `GitHub did not tell me in time that you asked, and the text was changed after that. Please trigger again: ${what}.`;
+}
 
 const answered = (reason: string): Outcome => ({ kind: "answered", reason });
 
@@ -106,6 +116,32 @@ async function follow(deps: Deps, ctx: StepContext, state: "closed" | "unlabelle
 async function activeRuns(deps: Deps, ctx: StepContext): Promise<RunRow[]> {
   const runs = await deps.store.runs.ofWork(ctx.workKey);
   return runs.filter((run) => run.state !== "ended" && run.runKey !== ctx.runKey && run.pipeline !== "answer-command");
+}
+
+/**
+ * A branch that a run pushed and that was left over when the run ended without a pull request. It is removed only while it
+ * is at what the run pushed and no pull request, open or closed, shows it. A second run finds it gone.
+ */
+async function removeOrphan(deps: Deps, ctx: StepContext): Promise<Outcome> {
+  const run = await deps.store.runs.get(ctx.intent.args ?? "");
+  const sha = run === undefined ? undefined : await deps.store.notes.get(run.runKey, "pushed-sha");
+  if (run?.state !== "ended" || sha === undefined) return answered("No run of mine left a branch.");
+  if ((await activeRuns(deps, ctx)).length > 0) return answered("The branch is being worked on.");
+  const { owner, repo } = run.work;
+  const branch = branchOf(run.work.subject.number ?? 0, run.workKey);
+  const octokit = await ctx.github({ contents: "write", pull_requests: "read" });
+  const shown = await octokit.rest.pulls.list({ owner, repo, head: `${owner}:${branch}`, state: "all", per_page: 1 });
+  if (shown.data.length > 0) return answered("A pull request shows the branch.");
+  const ref = `heads/${branch}`;
+  try {
+    const head = (await octokit.rest.git.getRef({ owner, repo, ref })).data.object.sha;
+    if (head !== sha) return answered("Somebody else pushed to the branch.");
+    await ctx.effect("delete-branch", () => octokit.rest.git.deleteRef({ owner, repo, ref }));
+  } catch (error) {
+    if (![403, 404, 409, 422].includes(statusOf(error) ?? 0)) throw error;
+    return answered("The branch is gone, or GitHub keeps it.");
+  }
+  return answered(`The branch ${branch} was left over and is removed.`);
 }
 
 /** A retry is an intent of its own with the frozen text of the last run, in the name of whoever asked for it. */
