@@ -72,6 +72,8 @@ export async function startApp(options: {
     MILLWRIGHT_HEALTH_PORT: "0",
     MILLWRIGHT_SANDBOX: "none",
     MILLWRIGHT_MIN_FREE_BYTES: "0",
+    // Tests that are about it call housekeeping.sweep() or set a period: others count requests.
+    MILLWRIGHT_RECONCILE_MINUTES: "0",
     LOG_LEVEL: process.env["LOG_LEVEL"] ?? "silent",
     PORT: "0",
     ...options.environment,

@@ -214,6 +214,24 @@ function subject(world: World, issue: Issue): Record<string, unknown> {
     locked: issue.locked,
     labels: connection("Label", issue.labels, (label) => viewLabel(world, label)),
     comments: connection("IssueComment", issue.comments, (comment) => viewComment(world, comment)),
+    timelineItems: renames(issue),
+  };
+}
+
+/** Of the timeline only the changes of the title. */
+function renames(issue: Issue): Field {
+  return (args) => {
+    if (JSON.stringify(args.itemTypes) !== '["RENAMED_TITLE_EVENT"]') {
+      throw new Error("Only RENAMED_TITLE_EVENT of a timeline is known here");
+    }
+    const events = issue.repository.events.filter((event) => event.issue === issue && event.event === "renamed");
+    return connection("IssueTimelineItems", events, (event) => ({
+      __typename: "RenamedTitleEvent",
+      id: event.nodeId,
+      createdAt: time(event.createdAt),
+      previousTitle: event.rename?.from ?? "",
+      currentTitle: event.rename?.to ?? "",
+    }))(args);
   };
 }
 

@@ -207,6 +207,12 @@ function rewriteNullable(node: unknown): unknown {
     // The lists of an App's events leave out some that exist, such as workflow_job.
     delete schema.enum;
   }
+  const parts = (schema.allOf ?? []) as Schema[];
+  if (parts.length === 2 && parts.some(({ title }) => title === "Enterprise")) {
+    // The list of installations says that an account is a person and an enterprise; everywhere else it is one of them.
+    schema.anyOf = schema.allOf;
+    delete schema.allOf;
+  }
   if (schema.nullable !== true) return schema;
   const { nullable: _nullable, ...rest } = schema;
   return { anyOf: [{ enum: [null] }, rest] };
