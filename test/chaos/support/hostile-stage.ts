@@ -9,6 +9,7 @@ import { startPostgres } from "../../support/postgres.ts";
 import { type RawReply, type RawRequest, startRawModel } from "../../support/scripted-model.ts";
 import { type Canary, createFinder, newCanary } from "./canaries.ts";
 import {
+  type DatabaseDump,
   dumpDatabase,
   filesBelow,
   type Outbound,
@@ -58,6 +59,8 @@ export interface Searched {
   violations: string[];
   /** All that went out, for a look at what else is or is not in it. */
   pieces: Outbound[];
+  /** The rows of a table of the database. */
+  rows: DatabaseDump["rows"];
 }
 
 export interface Canaries {
@@ -177,11 +180,12 @@ export async function startHostileStage(options: {
         })),
       );
       await stop();
+      const dump = await dumpDatabase({ dataDirectory, ...(databaseUrl === undefined ? {} : { databaseUrl }) });
       const pieces = [
         ...metrics,
-        ...(await collect({ directory, dataDirectory, databaseUrl, app, github, toGitHub, toModel, told })),
+        ...(await collect({ directory, dataDirectory, dump, app, github, toGitHub, toModel, told })),
       ];
-      return { violations: search(canaries, github, pieces), pieces };
+      return { violations: search(canaries, github, pieces), pieces, rows: dump.rows };
     },
     async close() {
       await stop();
@@ -356,15 +360,14 @@ function stopper(app: Child): () => Promise<void> {
 async function collect(parts: {
   directory: string;
   dataDirectory: string;
-  databaseUrl: string | undefined;
+  dump: DatabaseDump;
   app: Child;
   github: LocalGitHub;
   toGitHub: Recorder;
   toModel: Recorder;
   told: readonly number[];
 }): Promise<Outbound[]> {
-  const { directory, dataDirectory, databaseUrl, github, told } = parts;
-  const dump = await dumpDatabase({ dataDirectory, ...(databaseUrl === undefined ? {} : { databaseUrl }) });
+  const { directory, dataDirectory, dump, github, told } = parts;
   const toldRuns = new Set<unknown>(told.flatMap((issue) => dump.runsOf(issue)));
   const toldTitles = told.map((issue) => `${github.repository(targetName).issue(issue).title}"`);
   const packs = dump.packs.filter(({ runKey }) => !toldRuns.has(runKey)).map(({ pack }) => pack);

@@ -131,6 +131,8 @@ export interface DatabaseDump {
   pieces: (Outbound & { runKey: unknown })[];
   /** Work in progress: what is in bundles of git. */
   packs: { runKey: unknown; pack: Buffer }[];
+  /** The rows of a table, by their columns. */
+  rows(table: string): Record<string, unknown>[];
   /** Keys of the runs of an issue. */
   runsOf(issue: number): string[];
 }
@@ -145,14 +147,17 @@ export async function dumpDatabase(place: { databaseUrl?: string; dataDirectory:
           WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')`,
     )) as unknown as { rows: { schema: string; table: string }[] };
     const issues = new Map<string, number>();
+    const byTable = new Map<string, Record<string, unknown>[]>();
     const dump: DatabaseDump = {
       pieces: [],
       packs: [],
+      rows: (table) => byTable.get(table) ?? [],
       runsOf: (issue) => [...issues].filter(([, number]) => number === issue).map(([runKey]) => runKey),
     };
     for (const { schema, table } of tables) {
       const from = sql`${sql.identifier(schema)}.${sql.identifier(table)}`;
       const { rows } = (await db.execute(sql`SELECT * FROM ${from}`)) as unknown as { rows: Record<string, unknown>[] };
+      byTable.set(table, rows);
       for (const row of rows) {
         const values = Object.values(row);
         const bytes = values.filter((value) => value instanceof Uint8Array).map((value) => Buffer.from(value));
