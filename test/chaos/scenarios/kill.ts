@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { seededRandom } from "../../support/local-github/random.ts";
 import { startPostgres } from "../../support/postgres.ts";
 import { type ChaosOptions, type ChaosScenario, type Findings, sum } from "../chaos.ts";
-import { type Lane, type Story, startLane, type Triggered } from "../support/kill-lane.ts";
+import { type Lane, type ModelCall, type Story, startLane, type Triggered } from "../support/kill-lane.ts";
 import type { Victim } from "../support/victims.ts";
 import { judge, type Shown } from "../support/whole-run.ts";
 import type { Boundary } from "../worker.ts";
@@ -12,7 +12,7 @@ import type { Boundary } from "../worker.ts";
 /** One kill -9 in one run. */
 interface Kill {
   story: Story;
-  at: Boundary | { kind: "moment"; fraction: number };
+  at: Boundary | ModelCall | { fraction: number };
   victim: Victim;
 }
 
@@ -36,10 +36,17 @@ const stories: readonly Story[] = [
 ];
 
 const scales = {
-  short: { lanes: { pglite: 1, postgres: 2 }, boundaries: 2, moments: { pglite: 1, postgres: 0 }, databases: 1 },
+  short: {
+    lanes: { pglite: 1, postgres: 2 },
+    boundaries: 1,
+    calls: 1,
+    moments: { pglite: 1, postgres: 0 },
+    databases: 1,
+  },
   long: {
     lanes: { pglite: 3, postgres: 8 },
     boundaries: Number.POSITIVE_INFINITY,
+    calls: Number.POSITIVE_INFINITY,
     moments: { pglite: 200, postgres: 200 },
     databases: 40,
   },
@@ -52,7 +59,7 @@ const maxLate = 6;
 export const kill: ChaosScenario = {
   name: "kill",
   about:
-    "kill -9 of the App, of its embedded database or of both, at every effect boundary and at 200 random moments: each run ends ready, every effect once, at most one repeated model call per kill (figure 2)",
+    "kill -9 of the App, of its embedded database or of both, at every effect boundary, in every call of the model and at 200 random moments: each run ends ready, every effect once, at most one repeated model call per kill (figure 2)",
   databases: ["pglite", "postgres"],
   async run(options) {
     const { database, scale, say } = options;
@@ -98,16 +105,12 @@ async function killOnLanes(lanes: readonly Lane[], options: ChaosOptions): Promi
     lanes.map(async (lane, index) => {
       for (let next = kills.shift(); next !== undefined; next = kills.shift()) {
         tried.push(await tryKill(lane, next, measured[index]!.get(next.story)!));
-        if (tried.length % 10 === 0) options.say(`${tried.length} kills done, ${kills.length} to do`);
+        if (tried.length % 10 === 0) options.say(`${soFar(tried)}; ${kills.length} kills to do`);
       }
     }),
   );
   const violations = lanes.flatMap((lane) => lane.violations());
-  const repeated = tried.map(({ repeatedModelCalls }) => repeatedModelCalls);
-  options.say(
-    `repeated model calls: ${repeated.reduce((a, b) => a + b, 0)} in all, at most ${Math.max(...repeated)} per kill`,
-  );
-  options.say(`most at once, before a run had settled: ${mostOf(tried)}`);
+  options.say(soFar(tried));
   return sum([...tried, { tries: 0, lost: 0, duplicated: 0, violations }]);
 }
 
@@ -126,16 +129,22 @@ function plan(told: readonly Story[], baseline: ReadonlyMap<Story, Undisturbed>,
   // A comment is what GitHub takes twice: the short version never leaves this one out.
   const isRisky = ({ at }: Kill) => "name" in at && at.name === "status" && at.when === "after";
   const chosen = [...boundaries.filter(isRisky), ...boundaries.filter((one) => !isRisky(one))];
+  const calls = told.flatMap((story) =>
+    // The last first: there a call more than one is repeated if the work is not taken up where it was.
+    Array.from({ length: baseline.get(story)!.modelRequests }, (_, index): Kill => {
+      return { story, at: { modelCall: baseline.get(story)!.modelRequests - index }, victim: "app" };
+    }),
+  );
   const count = scales[scale].moments[database];
   const moments = Array.from({ length: count }, (_, index): Kill => {
     // Spread evenly over the run's length: by chance alone some part would be left out.
     const fraction = (index + random()) / count;
-    return { story: told[index % told.length]!, at: { kind: "moment", fraction }, victim: "app" };
+    return { story: told[index % told.length]!, at: { fraction }, victim: "app" };
   });
-  const everywhere = [...chosen.slice(0, scales[scale].boundaries), ...moments];
+  const everywhere = [...chosen.slice(0, scales[scale].boundaries), ...calls.slice(0, scales[scale].calls), ...moments];
   if (database === "postgres") return shuffled(everywhere);
   const others: Victim[] = ["database", "both"];
-  const more = shuffled([...boundaries, ...moments])
+  const more = shuffled([...boundaries, ...calls, ...moments])
     .slice(0, scales[scale].databases)
     .map((one, index): Kill => ({ ...one, victim: others[index % others.length]! }));
   return shuffled([...everywhere, ...more]);
@@ -196,9 +205,9 @@ async function tryKill(lane: Lane, kill: Kill, undisturbed: Undisturbed): Promis
 async function killDuring(lane: Lane, { story, at, victim }: Kill, durationMs: number): Promise<Triggered | undefined> {
   for (let late = 0; late < maxLate; late += 1) {
     await lane.start();
-    await lane.arm("kind" in at ? undefined : { boundary: at, victim });
+    await lane.arm("fraction" in at ? undefined : { at, victim });
     const triggered = await lane.trigger(story);
-    if ("kind" in at) {
+    if ("fraction" in at) {
       // The run that was measured may have been a slow one.
       await pause(at.fraction * durationMs * 0.7 ** late);
       const { newest } = await lane.runs(triggered);
@@ -249,16 +258,26 @@ async function ended(lane: Lane, triggered: Triggered): Promise<string | undefin
 }
 
 function describe({ at, victim }: Kill): string {
-  const where = "kind" in at ? `at ${Math.round(at.fraction * 100)} %` : `${at.when} ${at.name} ${at.occurrence}`;
+  const where =
+    "fraction" in at
+      ? `at ${Math.round(at.fraction * 100)} %`
+      : "modelCall" in at
+        ? `during call ${at.modelCall} of the model`
+        : `${at.when} ${at.name} ${at.occurrence}`;
   return `kill -9 of ${victim} ${where}`;
 }
 
-function mostOf(tried: readonly Tried[]): string {
+function soFar(tried: readonly Tried[]): string {
+  const { lost, duplicated } = sum(tried);
+  const repeated = tried.map(({ repeatedModelCalls }) => repeatedModelCalls);
   const all = tried.flatMap(({ most }) => Object.entries(most));
-  const names = [...new Set(all.map(([what]) => what))];
-  return names
-    .map((name) => `${Math.max(...all.filter(([what]) => what === name).map(([, n]) => n))} ${name}`)
-    .join(", ");
+  const most = [...new Set(all.map(([what]) => what))].map(
+    (what) => `${Math.max(...all.filter(([other]) => other === what).map(([, times]) => times))} ${what}`,
+  );
+  return (
+    `${tried.length} kills, ${lost} lost, ${duplicated} duplicated; ${repeated.reduce((a, b) => a + b, 0)} repeated model calls,` +
+    ` at most ${Math.max(...repeated)} by one kill; at most at once, before a run had settled: ${most.join(", ")}`
+  );
 }
 
 async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

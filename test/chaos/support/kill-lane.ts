@@ -17,13 +17,18 @@ export interface Story {
   without: (keyof Shown)[];
 }
 
+/** The n-th request to the model that a run makes, counted from 1: it is killed before it has the answer. */
+export interface ModelCall {
+  modelCall: number;
+}
+
 /** A GitHub, a model and a data directory of their own, on which one process of the App at a time lives and dies. */
 export interface Lane {
   /** Starts the App if it is not running, and again when a start fails: as a supervisor does. */
   start(): Promise<void>;
-  /** Tells the running process where to kill; undefined: nowhere. */
-  arm(order: { boundary: Boundary; victim: Victim } | undefined): Promise<void>;
-  /** What was passed since it was armed, and whether it killed the database's process. */
+  /** Says where in the next run to kill; undefined: nowhere. */
+  arm(order: { at: Boundary | ModelCall; victim: Victim } | undefined): Promise<void>;
+  /** Boundaries that were passed since it was armed, and whether it has killed. */
   passed(): Promise<{ passed: Boundary[]; fired: boolean }>;
   /** Kills from outside; how many processes there were. */
   kill(victim: Victim): number;
@@ -70,7 +75,19 @@ export async function startLane(options: {
   github.install({ owner: account });
   const repositories = new Map<Story, RepositoryView>();
   for (const story of options.stories) repositories.set(story, await createPages(github, story.name, story.config));
-  const model = await startRawModel((request) => pagesModel(request, modelLatencyMs));
+  let waiting: { modelCall: number; victim: Victim } | undefined;
+  let killedAtCall = false;
+  const model = await startRawModel((request) => {
+    if (waiting !== undefined && asksModel(request)) {
+      waiting.modelCall -= 1;
+      if (waiting.modelCall === 0) {
+        lane.kill(waiting.victim);
+        killedAtCall = true;
+        waiting = undefined;
+      }
+    }
+    return pagesModel(request, modelLatencyMs);
+  });
   const asked = () => model.requests.filter(asksModel).map(({ body }) => JSON.stringify(body));
   const environment = {
     APP_ID: String(appId),
@@ -129,9 +146,20 @@ export async function startLane(options: {
       }
     },
     async arm(order) {
-      await ask("arm", { order: order === undefined ? "" : JSON.stringify(order) });
+      killedAtCall = false;
+      waiting = undefined;
+      let boundary = "";
+      if (order !== undefined) {
+        const { at, victim } = order;
+        if ("modelCall" in at) waiting = { modelCall: at.modelCall, victim };
+        else boundary = JSON.stringify({ boundary: at, victim });
+      }
+      await ask("arm", { order: boundary });
     },
-    passed: async () => (await ask("passed")) as { passed: Boundary[]; fired: boolean },
+    async passed() {
+      const { passed, fired } = (await ask("passed")) as { passed: Boundary[]; fired: boolean };
+      return { passed, fired: fired || killedAtCall };
+    },
     kill: (victim) => (child === undefined || ended ? 0 : killProcesses(child.pid, victim)),
     dead: () => ended,
     died: async () => void (await child?.exited),
