@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, type Hmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Probot } from "probot";
@@ -38,13 +38,14 @@ const lingerMs = 2_000;
 export function createIntake(options: IntakeOptions): Intake {
   const { log, metrics } = options;
   const underWay = new Set<Promise<unknown>>();
+  const held = new HeldBodies(options.maxBodyBytes);
   let closed = false;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
-    const event = header(request, "x-github-event") ?? "unknown";
+    const event = header(request, "x-github-event") || "unknown";
     const deliveryId = header(request, "x-github-delivery") ?? "";
-    const { status, text } = await take(request, options, event, deliveryId, () => closed).catch(
+    const { status, text } = await take(request, options, held, event, deliveryId, () => closed).catch(
       (error: unknown): Answer => {
         log.error({ deliveryId, event, status: 503, err: error }, "the delivery could not be queued");
         return { status: 503, text: "Not queued; please deliver again." };
@@ -76,11 +77,12 @@ export function createIntake(options: IntakeOptions): Intake {
 async function take(
   request: IncomingMessage,
   options: IntakeOptions,
+  held: HeldBodies,
   event: string,
   deliveryId: string,
   closed: () => boolean,
 ): Promise<Answer> {
-  const body = await signedBody(request, options);
+  const body = await signedBody(request, options, held);
   if (!Buffer.isBuffer(body)) return body;
   if (deliveryId === "" || event === "unknown")
     return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
@@ -101,26 +103,87 @@ async function take(
 async function signedBody(
   request: IncomingMessage,
   { secrets, maxBodyBytes }: IntakeOptions,
+  held: HeldBodies,
 ): Promise<Buffer | Answer> {
   const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBodyBytes} bytes.` };
   if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) return tooLarge;
   const signature = header(request, "x-hub-signature-256") ?? "";
   const keep = /^sha256=[0-9a-f]{64}$/.test(signature);
   const hashes = keep ? secrets.map((secret) => createHmac("sha256", secret)) : [];
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) return tooLarge;
-    for (const hash of hashes) hash.update(chunk);
-    if (keep) chunks.push(chunk);
+  const body = held.begin();
+  try {
+    let bytes = 0;
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > maxBodyBytes) return tooLarge;
+      for (const hash of hashes) hash.update(chunk);
+      if (keep && !held.keep(body, chunk)) return { status: 503, text: "Too much at once; please deliver again." };
+    }
+    return whole(body, signature, hashes);
+  } finally {
+    held.end(body);
   }
+}
+
+function whole(body: HeldBody, signature: string, hashes: readonly Hmac[]): Buffer | Answer {
   const given = Buffer.from(signature);
   // Every secret is tried, whatever the first says: the time does not tell which one fits.
   const matches = hashes
     .map((hash) => Buffer.from(`sha256=${hash.digest("hex")}`))
     .filter((expected) => timingSafeEqual(expected, given));
-  return matches.length > 0 ? Buffer.concat(chunks) : { status: 401, text: "The signature is missing or wrong." };
+  return matches.length > 0 ? Buffer.concat(body.chunks) : { status: 401, text: "The signature is missing or wrong." };
+}
+
+interface HeldBody {
+  chunks: Buffer[];
+  bytes: number;
+  givenUp: boolean;
+}
+
+/**
+ * What all bodies under way hold together is capped too: that they are forged is known at their end alone, and many large
+ * ones at once would add up. Over the cap the one that holds most is given up, so that deliveries, which are small, come
+ * through.
+ */
+class HeldBodies {
+  readonly #maxBytes: number;
+  readonly #bodies = new Set<HeldBody>();
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  begin(): HeldBody {
+    const body = { chunks: [], bytes: 0, givenUp: false };
+    this.#bodies.add(body);
+    return body;
+  }
+
+  /** False when this body has been given up. */
+  keep(body: HeldBody, chunk: Buffer): boolean {
+    if (body.givenUp) return false;
+    body.chunks.push(chunk);
+    body.bytes += chunk.length;
+    this.#bytes += chunk.length;
+    while (this.#bytes > this.#maxBytes) {
+      const most = [...this.#bodies].reduce((largest, other) => (other.bytes > largest.bytes ? other : largest));
+      most.givenUp = true;
+      this.#free(most);
+    }
+    return !body.givenUp;
+  }
+
+  end(body: HeldBody): void {
+    this.#free(body);
+    this.#bodies.delete(body);
+  }
+
+  #free(body: HeldBody): void {
+    this.#bytes -= body.bytes;
+    body.bytes = 0;
+    body.chunks = [];
+  }
 }
 
 function parsed(body: Buffer): object | undefined {

@@ -97,6 +97,31 @@ describe("createIntake", () => {
     expect((await deliver("{}", { "x-github-delivery": "" })).status).toBe(400);
   });
 
+  test("createIntake answers 400 for an empty event", async () => {
+    expect((await deliver("{}", { "x-github-event": "" })).status).toBe(400);
+  });
+
+  test("createIntake gives the body up that holds most when all together are above the cap, and takes the small ones", async () => {
+    const begun = (size: number) => {
+      const answer = Promise.withResolvers<number>();
+      const headers = { "transfer-encoding": "chunked", "x-hub-signature-256": `sha256=${"0".repeat(64)}` };
+      const request = httpRequest(url, { method: "POST", headers }, ({ statusCode }) =>
+        answer.resolve(statusCode ?? 0),
+      );
+      request.on("error", answer.reject);
+      request.write("x".repeat(size));
+      return { request, status: answer.promise };
+    };
+    const largest = begun(500);
+    const middle = begun(400);
+    await new Promise((settle) => setTimeout(settle, 100));
+    expect((await deliver(`{"a":"${"x".repeat(180)}"}`)).status).toBe(200);
+    largest.request.end("x");
+    expect(await largest.status).toBe(503);
+    middle.request.end();
+    expect(await middle.status).toBe(401);
+  });
+
   test("createIntake answers 413 for a body above the cap, declared or streamed, before it is read", async () => {
     expect((await deliver(`{"a":"${"x".repeat(2_000)}"}`)).status).toBe(413);
     const streamed = await new Promise<number>((resolve, reject) => {
