@@ -57,7 +57,7 @@ function escapeJson(character: string): string {
 function readable(source: string, truncated: boolean, hidden: HiddenCounts): string {
   try {
     const nul = unusedCharacter(source);
-    const tree = parse(source.replaceAll("\0", nul));
+    const tree = parse(source.replaceAll("\0", nul), nul);
     return pageText(renderPage(tree, source, { nul, truncated, hidden }), { truncated, hidden });
   } catch {
     // The parsers are not ours; a text that breaks one of them is withheld as a whole rather than passed unread.
@@ -75,8 +75,29 @@ const withoutCostlyStyle = {
 // The transforms find literal e-mail addresses by a regular expression that is not linear.
 const nodes = gfmFromMarkdown().map(({ transforms: _, ...extension }) => extension);
 
-function parse(source: string): Nodes {
-  return fromMarkdown(source, { extensions: [gfm(), withoutCostlyStyle], mdastExtensions: nodes });
+function parse(source: string, taken: string): Nodes {
+  const [bracket, slash] = [
+    unusedCharacter(source + taken),
+    unusedCharacter(source + taken + unusedCharacter(source + taken)),
+  ];
+  const mended = source
+    // micromark 4 overlooks the end of a CDATA section after a third bracket, and takes what follows for raw HTML.
+    .replace(/\](?=\]\]>)/g, bracket)
+    // It takes a tag for text when the value of an attribute without quotes has a slash, and shows what the tag hides.
+    .replace(/=[\s>]*[^\s"'=<>`]+/g, (value) => value.replaceAll("/", slash));
+  const tree = fromMarkdown(mended, { extensions: [gfm(), withoutCostlyStyle], mdastExtensions: nodes });
+  if (mended !== source) restore(tree, { [bracket]: "]", [slash]: "/" });
+  return tree;
+}
+
+function restore(node: Nodes, marks: Record<string, string>): void {
+  const texts = node as unknown as Record<string, unknown>;
+  const pattern = new RegExp(Object.keys(marks).join("|"), "g");
+  for (const key of ["value", "url", "title", "alt", "lang", "meta", "identifier"]) {
+    const text = texts[key];
+    if (typeof text === "string") texts[key] = text.replace(pattern, (mark) => marks[mark]!);
+  }
+  if ("children" in node) for (const child of node.children) restore(child, marks);
 }
 
 /** A private-use character that does not occur in the text, so that it can stand for another. */

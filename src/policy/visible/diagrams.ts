@@ -33,7 +33,8 @@ export function visibleFormulas(text: string, truncated: boolean, hidden: Hidden
     return truncated ? "" : whole;
   });
   return shown.replace(
-    /(?<!\$)\$(?![\s$])([^$\n]*[^$\s])\$(?![\d$])/g,
+    // Formulas that touch (`$a$$b$`) count as well: what might be a formula must not show what a formula hides.
+    /\$(?![\s$])([^$\n]*[^$\s])\$(?!\d)/g,
     (_, body: string) => `$${visibleFormula(body, hidden)}$`,
   );
 }

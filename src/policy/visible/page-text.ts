@@ -1,7 +1,7 @@
 import { type Token, type TokenHandler, Tokenizer, TokenizerMode } from "parse5";
 import { visibleFormulas } from "./diagrams.ts";
 import type { HiddenCounts } from "./hidden-counts.ts";
-import type { Page } from "./render-page.ts";
+import { blockNames, leavesUncertain, type Page } from "./render-page.ts";
 
 /** The text of a page, block by block; code between back quotes. */
 export function pageText(page: Page, { truncated, hidden }: { truncated: boolean; hidden: HiddenCounts }): string {
@@ -11,12 +11,6 @@ export function pageText(page: Page, { truncated, hidden }: { truncated: boolean
   tokenizer.write(page.html, true);
   return reader.text();
 }
-
-const blocks = new Set(
-  "address article aside blockquote br caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table tbody tfoot thead tr ul".split(
-    " ",
-  ),
-);
 
 /** Follows the tokens of the page. Tokens, not a tree: the construction of a tree is not linear on hostile input. */
 class PageReader implements TokenHandler {
@@ -29,6 +23,7 @@ class PageReader implements TokenHandler {
   #line = "";
   #quotes = 0;
   #withheld = false;
+  #uncertain = false;
 
   constructor(page: Page, truncated: boolean, hidden: HiddenCounts) {
     this.#page = page;
@@ -42,7 +37,7 @@ class PageReader implements TokenHandler {
   }
 
   onCharacter(token: Token.CharacterToken): void {
-    if (!this.#withheld) this.#line += token.chars;
+    if (!this.#withheld && !this.#uncertain) this.#line += token.chars;
   }
 
   onWhitespaceCharacter(token: Token.CharacterToken): void {
@@ -71,6 +66,7 @@ class PageReader implements TokenHandler {
 
   onStartTag(tag: Token.TagToken): void {
     const name = tag.tagName;
+    if (this.#isUncertain(tag)) return;
     if (name === this.#page.codeTag) {
       this.#code(Number(tag.attrs[0]?.value));
       return;
@@ -84,16 +80,26 @@ class PageReader implements TokenHandler {
       });
     else if (name === "img") this.#line += "[image]";
     else if (name === "td" || name === "th") this.#line += this.#line.trim() === "" ? "" : " | ";
-    else if (blocks.has(name)) this.#endBlock();
+    else if (blockNames.has(name)) this.#endBlock();
     if (name === "blockquote") this.#quotes++;
   }
 
   onEndTag(tag: Token.TagToken): void {
     const name = tag.tagName;
+    if (this.#isUncertain(tag)) return;
     if (name === "script" || name === "style") this.#withheld = false;
     else if (name === "a") this.#endLink();
-    else if (blocks.has(name)) this.#endBlock();
+    else if (blockNames.has(name)) this.#endBlock();
     if (name === "blockquote") this.#quotes = Math.max(0, this.#quotes - 1);
+  }
+
+  /** What stands behind a tag whose end is uncertain is not read. */
+  #isUncertain(tag: Token.TagToken): boolean {
+    if (!this.#uncertain && leavesUncertain(this.#page.codeTag, tag)) {
+      this.#uncertain = true;
+      this.#hidden.add("html-attribute", 1);
+    }
+    return this.#uncertain;
   }
 
   #withhold(name: "script" | "style"): void {

@@ -82,12 +82,23 @@ class Renderer {
     this.#write("</", name, ">");
   }
 
-  #children(node: Parents): void {
-    const children = node.children as RootContent[];
-    for (const [index, child] of children.entries()) this.#node(child, children, index);
+  #children(parent: Parents): void {
+    const under = tagsUnderFootnotes(parent.children as RootContent[]);
+    for (const index of parent.children.keys()) this.#child(parent, index, under);
   }
 
-  #node(node: Nodes, siblings: RootContent[] | undefined, index: number): void {
+  #child(parent: Parents, index: number, tagsUnder: Map<number, string>): void {
+    const tag = tagsUnder.get(index);
+    if (tag === undefined) {
+      this.#node(parent.children[index] as RootContent, parent, index);
+      return;
+    }
+    this.#hidden.add("footnote", 1);
+    // Whether it opens something for what follows is as uncertain.
+    if (!/^(?:[^<>]|<\/?[a-z][a-z0-9-]*>)*$/i.test(tag)) this.#write("<i ", this.#codeTag, ">");
+  }
+
+  #node(node: Nodes, parent: Parents | undefined, index: number): void {
     switch (node.type) {
       case "text":
         this.#write(
@@ -99,10 +110,10 @@ class Renderer {
         );
         return;
       case "html":
-        this.#html(node.value);
+        this.#html(node.value, parent, index);
         return;
       case "inlineCode":
-        this.#inlineCode(node.value, siblings, index);
+        this.#inlineCode(node.value, parent?.children as RootContent[] | undefined, index);
         return;
       case "code":
         this.#codeBlock(node.value, node.lang, node.meta);
@@ -159,15 +170,15 @@ class Renderer {
   /** The first paragraph stands on the line of the item's mark. */
   #item(mark: string, item: Parents): void {
     this.#write("<li>", mark);
-    const children = item.children as RootContent[];
-    for (const [index, child] of children.entries()) {
+    const under = tagsUnderFootnotes(item.children as RootContent[]);
+    for (const [index, child] of item.children.entries()) {
       if (index === 0 && child.type === "paragraph") this.#children(child);
-      else this.#node(child, children, index);
+      else this.#child(item, index, under);
     }
     this.#write("</li>");
   }
 
-  #html(value: string): void {
+  #html(value: string, parent: Parents | undefined, index: number): void {
     this.#htmlSeen++;
     this.#write(
       value.replace(filteredTag, (tag, slash: string, name: string) => {
@@ -177,6 +188,20 @@ class Renderer {
         return withContent && (slash === "/" || closedLater) ? tag : `&lt;${tag.slice(1)}`;
       }),
     );
+    this.#probe(value, parent, index);
+  }
+
+  /**
+   * A tag behind raw HTML that may have left a tag open, for the reader of the page to notice: see `leavesUncertain`. A
+   * piece of a paragraph is a whole tag or comment, unless it also ends a comment or a script.
+   */
+  #probe(value: string, parent: Parents | undefined, index: number): void {
+    const inParagraph = parent !== undefined && !flowParents.has(parent.type);
+    const quote = /=\s*["']/.test(value);
+    if (inParagraph ? !quote || !/-->|--!>|<\/s/i.test(value) : !quote && /^[^<>]*>$|^<[^<>]*>\s*$/.test(value)) return;
+    const ends = inParagraph || parent === undefined || tagFollows(parent, index);
+    const name = this.#codeTag;
+    this.#write(inParagraph ? "" : "\n", "<", name, ` i="${name}" i='${name}'${ends ? "" : ` ${name}`}>`);
   }
 
   #inlineCode(value: string, siblings: RootContent[] | undefined, index: number): void {
@@ -234,6 +259,71 @@ class Renderer {
     }
   }
 }
+
+/**
+ * Whether a tag swallowed the probe for a tag that raw HTML left open, and nobody can say where GitHub's page ends that
+ * tag. In a quoted value it depends on each quotation mark of the HTML that GitHub writes for what follows; in a tag, on
+ * whether GitHub writes another tag first: a paragraph of a list may have none. The name cannot be forged.
+ */
+export function leavesUncertain(
+  codeTag: string,
+  tag: { tagName: string; attrs: readonly { name: string }[] },
+): boolean {
+  return (
+    tag.tagName !== codeTag &&
+    tag.attrs.some(({ name }) => name === `${codeTag}"` || name === `${codeTag}'` || name === codeTag)
+  );
+}
+
+const flowParents: ReadonlySet<string> = new Set(["root", "blockquote", "listItem", "footnoteDefinition"]);
+
+/** Whether the page has a tag of GitHub's own right behind this child: of the next block, or the end of the parent's. */
+function tagFollows(parent: Parents, index: number): boolean {
+  const next = (parent.children as RootContent[])
+    .slice(index + 1)
+    .find(({ type }) => type !== "definition" && type !== "footnoteDefinition");
+  if (next === undefined) return true;
+  return next.type !== "html" && !(next.type === "paragraph" && parent.type === "listItem");
+}
+
+/**
+ * Children that stand right under a footnote without a blank line and begin with a tag, with the tag's HTML: CommonMark
+ * reads them as the footnote's text, because such a tag may not interrupt a paragraph; micromark as a text behind it.
+ */
+function tagsUnderFootnotes(siblings: RootContent[]): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const [index, node] of siblings.entries()) {
+    const before = siblings[index - 1];
+    if (before === undefined || startLine(node) !== endLine(before) + 1) continue;
+    const tag = before.type === "footnoteDefinition" ? lastHtml([...before.children, node]) : found.get(index - 1);
+    const name = /^<\/?([a-z][a-z0-9-]*)/i.exec(tag ?? "")?.[1]?.toLowerCase();
+    if (tag !== undefined && name !== undefined && !blockNames.has(name)) found.set(index, tag);
+  }
+  return found;
+}
+
+/** Of a footnote's text and what stands under it: micromark counts only the line of the tag as the footnote's. */
+function lastHtml(nodes: RootContent[]): string | undefined {
+  const html = nodes.slice(-2).find(({ type }) => type === "html");
+  return html?.type === "html" ? html.value : undefined;
+}
+
+function startLine(node: RootContent): number {
+  return node.position?.start.line ?? 0;
+}
+
+/** Of the last text in it: what contains others may end with blank lines. */
+function endLine(node: Nodes): number {
+  const last = node.type === "footnoteDefinition" ? node.children.at(-1) : undefined;
+  return (last ?? node).position?.end.line ?? 0;
+}
+
+/** Elements whose tags begin a new line of text. */
+export const blockNames: ReadonlySet<string> = new Set(
+  "address article aside blockquote br caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table tbody tfoot thead tr ul".split(
+    " ",
+  ),
+);
 
 // https://github.github.com/gfm/#disallowed-raw-html-extension-: shown as text by GitHub.
 const filteredTag = /<(\/?)(title|textarea|style|xmp|iframe|noembed|noframes|script|plaintext)(?=[\s/>]|$)/gi;
