@@ -1,24 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { afterEach, describe, expect, test } from "vitest";
-import { analysis, finish, type Scenario, startScenario, useTools } from "../support/scenario.ts";
-import type { RawMessage, RawReply } from "../support/scripted-model.ts";
+import { describe, expect } from "vitest";
+import { analysis, finish, labelsOf, simpleWork, statusesOf, useTools } from "../support/scenario.ts";
+import type { RawMessage } from "../support/scripted-model.ts";
+import { test } from "./fixture.ts";
 
-let scenario: Scenario | undefined;
-
-afterEach(async () => {
-  await scenario?.close();
-  scenario = undefined;
-});
-
-async function start(options: Parameters<typeof startScenario>[0] = {}): Promise<Scenario> {
-  scenario = await startScenario(options);
-  return scenario;
-}
-
-const labelsOf = ({ repository }: Scenario, number: number) =>
-  repository.issue(number).labels.map((label) => label.name);
-const statusOf = ({ repository }: Scenario, number: number) =>
-  repository.issue(number).comments.filter((comment) => comment.body.includes("millwright:status"));
 const has = (command: string) => {
   try {
     execFileSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" });
@@ -29,36 +14,9 @@ const has = (command: string) => {
 };
 const skipped = (command: string) => process.env["CI"] !== "true" && !has(command);
 
-/** Reads, changes and finishes: the same simple work for every stage that writes. */
-const simpleWork = ({ stage, turn }: { stage: string; turn: number }): RawReply => {
-  if (stage === "analyse-issue" || stage === "revise-plan") return analysis();
-  if (turn === 0) {
-    return useTools(
-      [
-        "edit",
-        {
-          file_path: "src/slugify.js",
-          old_string: ".toLowerCase()",
-          new_string: '.toLowerCase()\n    .replaceAll("ß", "ss")',
-        },
-      ],
-      [
-        "edit",
-        {
-          file_path: "test/slugify.test.js",
-          old_string: 'test("slugify drops',
-          new_string:
-            'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
-        },
-      ],
-    );
-  }
-  return finish("`ß` becomes `ss`.");
-};
-
 describe("Build: a labelled issue", () => {
-  test("becomes a ready pull request whose tests passed, also after a failed attempt", async () => {
-    const s = await start();
+  test("becomes a ready pull request whose tests passed, also after a failed attempt", async ({ startScripted }) => {
+    const s = await startScripted();
     const issue = s.labelIssue();
     const run = await s.ended(issue);
     expect(run.outcome).toMatchObject({ kind: "ready" });
@@ -76,16 +34,16 @@ describe("Build: a labelled issue", () => {
     );
     expect(await s.repository.git("rev-list", "--count", `main..${pull.headRef}`)).toContain("1");
     expect(labelsOf(s, issue)).toEqual(["agent:done"]);
-    expect(statusOf(s, issue)).toHaveLength(1);
-    expect(statusOf(s, issue)[0]?.body).toMatch(
-      /Pull request is ready for review[\s\S]*Run the checks \(2×\)[\s\S]*Left: \$/,
+    expect(statusesOf(s, issue)).toHaveLength(1);
+    expect(statusesOf(s, issue)[0]?.body).toMatch(
+      /Pull request is ready for review[\s\S]*Run the checks \(2×\)[\s\S]*Left for this run: \$/,
     );
   });
 
   test.skipIf(skipped("python3"))(
     "becomes one in a Python repository after two failed attempts (needs python3)",
-    async () => {
-      const s = await start({ sample: "shapes-py" });
+    async ({ startScripted }) => {
+      const s = await startScripted({ sample: "shapes-py" });
       const run = await s.ended(s.labelIssue(), { seconds: 110 });
       expect(run.outcome).toMatchObject({ kind: "ready" });
       const steps = await s.app.worker.store.runs.steps(run.runKey);
@@ -93,13 +51,13 @@ describe("Build: a labelled issue", () => {
     },
   );
 
-  test.skipIf(skipped("go"))("becomes one in a Go repository at once (needs go)", async () => {
-    const s = await start({ sample: "ledger-go" });
+  test.skipIf(skipped("go"))("becomes one in a Go repository at once (needs go)", async ({ startScripted }) => {
+    const s = await startScripted({ sample: "ledger-go" });
     const run = await s.ended(s.labelIssue(), { seconds: 110 });
     expect(run.outcome).toMatchObject({ kind: "ready" });
   });
 
-  test("becomes a draft that shows the failures when the attempts are used up", async () => {
+  test("becomes a draft that shows the failures when the attempts are used up", async ({ start }) => {
     let edit = 0;
     const s = await start({
       model: ({ stage, turn }) => {
@@ -120,12 +78,16 @@ describe("Build: a labelled issue", () => {
     expect(run.outcome).toMatchObject({ kind: "draft" });
     const pull = s.repository.pull(run.outcome!.pullRequest!.number);
     expect(pull.draft).toBe(true);
-    expect(pull.issue.body).toMatch(/This is a draft[\s\S]*`npm test` \(1 failed tests\)/);
+    expect(pull.issue.body).toMatch(
+      /This is a draft[\s\S]*fail after 3 attempts: `npm test` \(1 failed test\)[\s\S]*<summary>What failed[\s\S]*wrong c/,
+    );
     expect(edit).toBe(3);
     expect(labelsOf(s, issue)).toEqual(["agent:needs-review"]);
   });
 
-  test("ends as a question when it cannot be done as written, and the author's answer starts the next run", async () => {
+  test("ends as a question when it cannot be done as written, and the author's answer starts the next run", async ({
+    start,
+  }) => {
     let asked = 0;
     const s = await start({
       model: (request) => {
@@ -145,18 +107,18 @@ describe("Build: a labelled issue", () => {
     expect(labelsOf(s, number)).toEqual(["agent:needs-info"]);
     s.github.as("stranger").comment(s.name, number, "Only ß.");
     expect((await s.ended(number, { runs: 2 })).outcome).toMatchObject({ kind: "ready" });
-    expect(statusOf(s, number)[0]?.minimizedReason).toMatch(/outdated/i);
+    expect(statusesOf(s, number)[0]?.minimizedReason).toMatch(/outdated/i);
   });
 
-  test("asks what should change when the issue is empty, without asking the model", async () => {
-    const s = await start({ model: simpleWork });
+  test("asks what should change when the issue is empty, without asking the model", async ({ start }) => {
+    const s = await start();
     const run = await s.ended(s.labelIssue({ title: "Bug", body: "" }));
     expect(run.outcome).toMatchObject({ kind: "question" });
     expect(s.modelRequests()).toBe(0);
   });
 
-  test("starts one run for duplicate deliveries and repeated intents", async () => {
-    const s = await start({ model: simpleWork });
+  test("starts one run for duplicate deliveries and repeated intents", async ({ start }) => {
+    const s = await start();
     const issue = s.labelIssue();
     await s.github.settled();
     const labelled = s.github.deliveries.find(
@@ -168,12 +130,12 @@ describe("Build: a labelled issue", () => {
     const runs = await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue);
     expect(runs.filter((run) => run.pipeline === "issue-to-pr")).toHaveLength(1);
     expect(s.repository.pulls).toHaveLength(1);
-    expect(statusOf(s, issue)).toHaveLength(1);
+    expect(statusesOf(s, issue)).toHaveLength(1);
   });
 
-  test.each(["/stop", "unlabel", "close"])(
+  test.for(["/stop", "unlabel", "close"])(
     "is cancelled within 5 s by %s in mid-run, and nothing but the final status is written after that",
-    async (how) => {
+    async (how, { start }) => {
       let asked = false;
       const s = await start({
         model: async (request) => {
@@ -194,7 +156,7 @@ describe("Build: a labelled issue", () => {
       expect(Date.now() - cancelledAt).toBeLessThan(5_000);
       expect(s.repository.pulls).toEqual([]);
       expect(Object.keys(await s.repository.branches())).toEqual(["main"]);
-      expect(statusOf(s, issue)[0]?.body).toContain("Stopped");
+      expect(statusesOf(s, issue)[0]?.body).toContain("Stopped");
       const writes = s.github.requests
         .slice(written)
         .filter(({ method, path }) => method !== "GET" && !path.includes("access_tokens"));
@@ -202,7 +164,7 @@ describe("Build: a labelled issue", () => {
     },
   );
 
-  test("goes on where it was after the App was stopped and started again", async () => {
+  test("goes on where it was after the App was stopped and started again", async ({ start }) => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -225,11 +187,11 @@ describe("Build: a labelled issue", () => {
     expect(turns).toBe(3);
     const steps = await s.app.worker.store.runs.steps(run.runKey);
     expect(steps.filter((step) => step.name === "analyse-issue")).toHaveLength(1);
-    expect(statusOf(s, issue)).toHaveLength(1);
+    expect(statusesOf(s, issue)).toHaveLength(1);
   });
 
-  test("is refused for a stranger with 👎 and one line, and nothing is started", async () => {
-    const s = await start({ model: simpleWork });
+  test("is refused for a stranger with 👎 and one line, and nothing is started", async ({ start }) => {
+    const s = await start();
     const issue = s.openIssue();
     const comment = s.github.as("stranger").comment(s.name, issue, "/code");
     const run = await s.ended(issue);
@@ -241,8 +203,8 @@ describe("Build: a labelled issue", () => {
     expect(s.modelRequests()).toBe(0);
   });
 
-  test("is refused with one neutral sentence for an account that is not served", async () => {
-    const s = await start({ model: simpleWork, environment: { MILLWRIGHT_ACCOUNTS: "somebody-else" } });
+  test("is refused with one neutral sentence for an account that is not served", async ({ start }) => {
+    const s = await start({ environment: { MILLWRIGHT_ACCOUNTS: "somebody-else" } });
     const issue = s.labelIssue();
     expect((await s.ended(issue)).outcome).toMatchObject({ kind: "refused" });
     expect(s.repository.issue(issue).comments.map((one) => one.body.split("\n")[0])).toEqual([
@@ -251,7 +213,9 @@ describe("Build: a labelled issue", () => {
     expect(s.modelRequests()).toBe(0);
   });
 
-  test("waits for the plan's approval without a slot, plans anew after an edit, and goes on after a ticked box", async () => {
+  test("waits for the plan's approval without a slot, plans anew after an edit, and goes on after a ticked box", async ({
+    start,
+  }) => {
     const stages: string[] = [];
     const s = await start({
       config: "plan: ask\n",
@@ -278,8 +242,8 @@ describe("Build: a labelled issue", () => {
     expect(stages).toEqual(["analyse-issue", "revise-plan", "write-change"]);
   });
 
-  test("is approved by 👍 on the plan, which the housekeeping looks for", async () => {
-    const s = await start({ config: "plan: ask\n", model: simpleWork });
+  test("is approved by 👍 on the plan, which the housekeeping looks for", async ({ start }) => {
+    const s = await start({ config: "plan: ask\n" });
     const issue = s.labelIssue();
     const plan = await s.until("the plan", async () => {
       const run = (await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "issue", issue)).find(
@@ -298,7 +262,7 @@ describe("Build: a labelled issue", () => {
     expect((await s.ended(issue)).outcome).toMatchObject({ kind: "ready" });
   });
 
-  test("is changed by a review: new commits on the same branch and a reply on the thread", async () => {
+  test("is changed by a review: new commits on the same branch and a reply on the thread", async ({ start }) => {
     const s = await start({
       model: (request) => {
         if (request.stage !== "address-review") return simpleWork(request);
@@ -331,7 +295,7 @@ describe("Build: a labelled issue", () => {
     );
   });
 
-  test("is blocked when the change has a secret in it, before anything was pushed", async () => {
+  test("is blocked when the change has a secret in it, before anything was pushed", async ({ start }) => {
     const s = await start({
       model: (request) => {
         if (request.stage === "analyse-issue") return analysis();
@@ -352,7 +316,7 @@ describe("Build: a labelled issue", () => {
     expect(labelsOf(s, issue)).toEqual(["agent:failed"]);
   });
 
-  test("is not started when the day's budget is used up", async () => {
+  test("is not started when the day's budget is used up", async ({ start }) => {
     const dear = {
       message: { ...(analysis() as { message: RawMessage }).message, usage: { input_tokens: 1_000_000 } },
     };
@@ -372,7 +336,7 @@ describe("Build: a labelled issue", () => {
     expect(s.modelRequests()).toBe(asked);
   });
 
-  test("is tried once more with a smaller prompt when the model refuses to write", async () => {
+  test("is tried once more with a smaller prompt when the model refuses to write", async ({ start }) => {
     const stages: string[] = [];
     const s = await start({
       model: (request) => {

@@ -1,39 +1,26 @@
-import { afterEach, describe, expect, test } from "vitest";
-import {
-  finish,
-  pullOf,
-  repliesOf,
-  type Scenario,
-  simpleWork,
-  startScenario,
-  statusesOf,
-  useTools,
-} from "../support/scenario.ts";
+import { describe, expect } from "vitest";
+import { finish, pullOf, repliesOf, type Scenario, simpleWork, statusesOf, useTools } from "../support/scenario.ts";
+import { type StartOptions, test } from "./fixture.ts";
 
-let scenario: Scenario | undefined;
-
-afterEach(async () => {
-  await scenario?.close();
-  scenario = undefined;
-});
+type Answers = NonNullable<StartOptions["model"]>;
+type Asked = Parameters<Answers>[0];
 
 /** A ready pull request of ours, and a model that says `address` when it is continued. */
 async function withPull(
-  address: Parameters<typeof startScenario>[0]["model"] = rename,
-  options: Parameters<typeof startScenario>[0] = {},
+  start: (options?: StartOptions) => Promise<Scenario>,
+  address: (asked: Asked, s: Scenario) => ReturnType<Answers> = rename,
 ) {
-  const s = await startScenario({
-    ...options,
-    model: (request) => (/^(write-change|analyse-issue)$/.test(request.stage) ? simpleWork(request) : address(request)),
+  const s: Scenario = await start({
+    model: (request) =>
+      /^(write-change|analyse-issue)$/.test(request.stage) ? simpleWork(request) : address(request, s),
   });
-  scenario = s;
   const run = await s.ended(s.labelIssue());
   expect(run.outcome).toMatchObject({ kind: "ready" });
   const pull = pullOf(s, run);
   return { s, pull, number: pull.issue.number, before: pull.headSha };
 }
 
-const rename: NonNullable<Parameters<typeof startScenario>[0]["model"]> = ({ turn }) =>
+const rename: Answers = ({ turn }) =>
   turn > 0
     ? finish("Said differently.")
     : useTools([
@@ -42,8 +29,8 @@ const rename: NonNullable<Parameters<typeof startScenario>[0]["model"]> = ({ tur
       ]);
 
 describe("Iterate: /code on our pull request", { timeout: 240_000 }, () => {
-  test("adds a commit, and keeps the title and purpose that people edited", async () => {
-    const { s, pull, number, before } = await withPull();
+  test("adds a commit, and keeps the title and purpose that people edited", async ({ start }) => {
+    const { s, pull, number, before } = await withPull(start);
     const body = (pull.issue.body ?? "").replace("## What and why\n", "## What and why\n\nA person explains.\n");
     await s.github.as("maintainer").editPullRequest(s.name, number, { title: "fix: a better title", body });
     s.github.as("maintainer").comment(s.name, number, "/code say makes, not turns");
@@ -59,12 +46,12 @@ describe("Iterate: /code on our pull request", { timeout: 240_000 }, () => {
     expect(statusesOf(s, number)).toHaveLength(1);
   });
 
-  test("does not push over what a person pushed meanwhile", async () => {
+  test("does not push over what a person pushed meanwhile", async ({ start }) => {
     let pushed: string | undefined;
-    const { s, pull, number } = await withPull(async (request) => {
+    const { s, pull, number } = await withPull(start, async (request, { github, name, repository }) => {
       if (request.turn === 0)
-        pushed = await scenario!.github.as("maintainer").push(scenario!.name, {
-          branch: scenario!.repository.pulls[0]!.headRef,
+        pushed = await github.as("maintainer").push(name, {
+          branch: repository.pulls[0]!.headRef,
           message: "docs: mine",
           files: { "MINE.md": "mine\n" },
         });
@@ -76,9 +63,9 @@ describe("Iterate: /code on our pull request", { timeout: 240_000 }, () => {
     expect(pull.headSha).toBe(pushed);
   });
 
-  test("stops when the pull request is closed in mid-run", async () => {
+  test("stops when the pull request is closed in mid-run", async ({ start }) => {
     let asked = false;
-    const { s, pull, number, before } = await withPull(() => {
+    const { s, pull, number, before } = await withPull(start, () => {
       asked = true;
       return "silence";
     });
@@ -103,9 +90,9 @@ describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () =>
   const wanted =
     '/** Turns a title into the part of a URL: lower case words joined by "-". */\nexport function slugify(title) {\n  return title\n    .toLowerCase()\n    .normalize()\n    .replaceAll("ß", "ss")\n    .replaceAll(/[^a-z0-9]+/g, "-")\n    .replaceAll(/^-|-$/g, "");\n}';
 
-  test("is resolved by a merge with both parents that passes the checks", async () => {
+  test("is resolved by a merge with both parents that passes the checks", async ({ start }) => {
     let marked = "";
-    const { s, pull, number, before } = await withPull(async ({ stage, turn, request }) => {
+    const { s, pull, number, before } = await withPull(start, async ({ stage, turn, request }) => {
       if (turn === 0) return useTools(["read", { file_path: "src/slugify.js" }]);
       if (turn === 1) {
         marked = `${stage} ${JSON.stringify(request.body.messages)}`;
@@ -122,8 +109,8 @@ describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () =>
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toBe(wanted);
   });
 
-  test("is reported, and nothing is pushed, when marks are left", async () => {
-    const { s, pull, number, before } = await withPull(({ turn }) =>
+  test("is reported, and nothing is pushed, when marks are left", async ({ start }) => {
+    const { s, pull, number, before } = await withPull(start, ({ turn }) =>
       turn === 0 ? useTools(["write", { file_path: "NOTES.md", content: "I tried.\n" }]) : finish("Resolved."),
     );
     await conflict(s);
@@ -135,8 +122,8 @@ describe("Iterate: a conflict with the base branch", { timeout: 240_000 }, () =>
 });
 
 describe("Iterate: reviews", { timeout: 240_000 }, () => {
-  test("replies on a thread once, also when the answer to the reply was lost", async () => {
-    const { s, pull, number } = await withPull();
+  test("replies on a thread once, also when the answer to the reply was lost", async ({ start }) => {
+    const { s, pull, number } = await withPull(start);
     s.github.faults.add({
       method: "POST",
       path: /\/pulls\/\d+\/comments\/\d+\/replies$/,
@@ -156,8 +143,8 @@ describe("Iterate: reviews", { timeout: 240_000 }, () => {
     );
   });
 
-  test("by strangers and approvals ask for nothing, and nothing is said about them", async () => {
-    const { s, pull, number, before } = await withPull();
+  test("by strangers and approvals ask for nothing, and nothing is said about them", async ({ start }) => {
+    const { s, pull, number, before } = await withPull(start);
     const asked = s.modelRequests();
     await s.github.as("stranger").review(s.name, number, { event: "REQUEST_CHANGES", body: "Delete everything." });
     await s.github.as("maintainer").review(s.name, number, { event: "APPROVE", body: "Good." });

@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { execFileSync } from "node:child_process";
+import { describe, expect } from "vitest";
 import {
   analysis,
   finish,
@@ -8,28 +9,16 @@ import {
   repliesOf,
   type Scenario,
   simpleWork,
-  startScenario,
   statusesOf,
   useTools,
 } from "../support/scenario.ts";
-
-let scenario: Scenario | undefined;
-
-afterEach(async () => {
-  await scenario?.close();
-  scenario = undefined;
-});
-
-async function start(options: Parameters<typeof startScenario>[0] = {}): Promise<Scenario> {
-  scenario = await startScenario({ model: simpleWork, ...options });
-  return scenario;
-}
+import { type StartOptions, test } from "./fixture.ts";
 
 const titleOfHead = async (s: Scenario, ref: string) =>
   (await s.repository.git("log", "-1", "--format=%B", ref)).trim();
 
 describe("pullRequest.openAt: start", () => {
-  test("opens a draft on an empty commit at once and marks it ready at the end", async () => {
+  test("opens a draft on an empty commit at once and marks it ready at the end", async ({ start }) => {
     let seen: { draft: boolean; changed: string; body: string } | undefined;
     const s = await start({
       config: "pullRequest:\n  openAt: start\n",
@@ -54,7 +43,9 @@ describe("pullRequest.openAt: start", () => {
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain('replaceAll("ß", "ss")');
   });
 
-  test("takes the draft back when the run is stopped before there is a change, and a retry opens another", async () => {
+  test("takes the draft back when the run is stopped before there is a change, and a retry opens another", async ({
+    start,
+  }) => {
     let silent = true;
     let asked = false;
     const s = await start({
@@ -83,7 +74,7 @@ describe("pullRequest.openAt: start", () => {
 
 describe("publish.ci: wait", () => {
   /** A public repository, where it is the default. */
-  const waiting = async () => {
+  const waiting = async (start: (options?: StartOptions) => Promise<Scenario>) => {
     const s = await start({ repository: { private: false } });
     const run = await s.ended(s.labelIssue());
     expect(run.outcome).toMatchObject({ kind: "ready" });
@@ -92,8 +83,10 @@ describe("publish.ci: wait", () => {
     return { s, pull, check: check!, before: pull.headSha };
   };
 
-  test("marks the commits, says who approves where, and runs on the same tree after the button was pressed", async () => {
-    const { s, pull, check, before } = await waiting();
+  test("marks the commits, says who approves where, and runs on the same tree after the button was pressed", async ({
+    start,
+  }) => {
+    const { s, pull, check, before } = await waiting(start);
     expect(await titleOfHead(s, pull.headRef)).toContain("\n[skip ci]\n");
     expect(pull.issue.body).toMatch(
       /CI waits for you[\s\S]*write access[\s\S]*button \*Run CI\*[\s\S]*`\/millwright approve`/,
@@ -121,8 +114,8 @@ describe("publish.ci: wait", () => {
     expect(approved.conclusion).toBe("success");
   });
 
-  test("is approved by a command of people with write access alone, once", async () => {
-    const { s, pull, before } = await waiting();
+  test("is approved by a command of people with write access alone, once", async ({ start }) => {
+    const { s, pull, before } = await waiting(start);
     const refused = s.github.as("stranger").comment(s.name, pull.issue.number, "/millwright approve");
     await s.until("👎", () => refused.reactions.some((reaction) => reaction.content === "-1"));
     expect(pull.headSha).toBe(before);
@@ -137,8 +130,8 @@ describe("publish.ci: wait", () => {
     expect(pull.headSha).toBe(after);
   });
 
-  test("is not approved over what a person pushed since", async () => {
-    const { s, pull } = await waiting();
+  test("is not approved over what a person pushed since", async ({ start }) => {
+    const { s, pull } = await waiting(start);
     const pushed = await s.github
       .as("maintainer")
       .push(s.name, { branch: pull.headRef, message: "docs: mine", files: { "MINE.md": "mine\n" } });
@@ -149,8 +142,8 @@ describe("publish.ci: wait", () => {
     expect(pull.headSha).toBe(pushed);
   });
 
-  test("is approved once when the answer to the approval was lost", async () => {
-    const { s, pull, before } = await waiting();
+  test("is approved once when the answer to the approval was lost", async ({ start }) => {
+    const { s, pull, before } = await waiting(start);
     s.github.faults.add({ method: "PATCH", path: /\/git\/refs\//, when: "after", status: 502, times: 1 });
     const approved = s.github.as("maintainer").comment(s.name, pull.issue.number, "/millwright approve");
     await s.until("👍", () => approved.reactions.some((reaction) => reaction.content === "+1"));
@@ -158,8 +151,34 @@ describe("publish.ci: wait", () => {
   });
 });
 
+/** Commits through the API where that is possible, of a change that runs this besides the simple work. */
+function changing(command: string): StartOptions {
+  return {
+    repository: {
+      files: {
+        ".github/millwright.yml": "commit:\n  viaApi: true\n",
+        "assets/old.txt": "to be renamed\n",
+        "assets/gone.txt": "to be deleted\n",
+        "scripts/release.sh": "#!/bin/sh\necho released\n",
+      },
+    },
+    model: (request) =>
+      request.stage === "analyse-issue" || request.turn !== 1
+        ? simpleWork({ ...request, turn: Math.min(request.turn, 1) })
+        : useTools(["run", { command }]),
+  };
+}
+
+/** The bytes of every file below `assets`. */
+async function assetsAt(s: Scenario, ref: string): Promise<Record<string, Buffer>> {
+  const paths = (await s.repository.git("ls-tree", "-r", "--name-only", ref, "assets")).trim().split("\n");
+  const read = (path: string) =>
+    execFileSync("git", ["--git-dir", s.repository.gitDir, "cat-file", "blob", `${ref}:${path}`]);
+  return Object.fromEntries(paths.map((path) => [path, read(path)]));
+}
+
 describe("commits", () => {
-  test("are made through GitHub's API and verified where that is asked for", async () => {
+  test("are made through GitHub's API and verified where that is asked for", async ({ start }) => {
     const s = await start({ config: "commit:\n  viaApi: true\n  signOff: always\n" });
     const run = await s.ended(s.labelIssue());
     expect(run.outcome).toMatchObject({ kind: "ready" });
@@ -172,7 +191,44 @@ describe("commits", () => {
     expect(s.github.requests.filter(({ path }) => path.includes("git-receive-pack"))).toEqual([]);
   });
 
-  test("are made once through the API when its answer was lost", async () => {
+  test("are made through the API with files that were renamed, added and deleted", async ({ start }) => {
+    const s = await start(
+      changing("mv assets/old.txt assets/new.txt && rm assets/gone.txt && printf 'ü\\r\\n' > assets/added.txt"),
+    );
+    const pull = pullOf(s, await s.ended(s.labelIssue()));
+    expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(true);
+    expect(s.github.requests.filter(({ path }) => path.includes("git-receive-pack"))).toEqual([]);
+    expect(await assetsAt(s, pull.headRef)).toEqual({
+      "assets/added.txt": Buffer.from("ü\r\n"),
+      "assets/new.txt": Buffer.from("to be renamed\n"),
+    });
+  });
+
+  test("with a binary file are pushed by git, byte for byte", async ({ start }) => {
+    const bytes = Buffer.from([0, 255, 128, 10, 13, 10, 0, 1, 254]);
+    const octal = [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+    const s = await start(changing(`printf '${octal}' > assets/gone.txt`));
+    const pull = pullOf(s, await s.ended(s.labelIssue()));
+    expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(false);
+    expect(await assetsAt(s, pull.headRef)).toEqual({
+      "assets/gone.txt": bytes,
+      "assets/old.txt": Buffer.from("to be renamed\n"),
+    });
+  });
+
+  test("of a mode change that was asked for are pushed by git, because the API cannot make it", async ({ start }) => {
+    const s = await start(changing("chmod 755 scripts/release.sh"));
+    const run = await s.ended(
+      s.labelIssue({ title: "Spell out ß", body: "slugify makes ß ss; scripts/release.sh should be executable." }),
+    );
+    const pull = pullOf(s, run);
+    expect(await s.repository.git("ls-tree", "main", "scripts/release.sh")).toMatch(/^100644 /);
+    expect(await s.repository.git("ls-tree", pull.headRef, "scripts/release.sh")).toMatch(/^100755 /);
+    expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(false);
+    expect(await titleOfHead(s, pull.headRef)).toMatch(/^fix: change it\n/);
+  });
+
+  test("are made once through the API when its answer was lost", async ({ start }) => {
     const s = await start({ config: "commit:\n  viaApi: true\n" });
     s.github.faults.add({ method: "POST", path: /\/git\/refs$/, when: "after", status: 502, times: 1 });
     let lost = 0;
@@ -186,7 +242,7 @@ describe("commits", () => {
     expect(s.repository.pulls).toHaveLength(1);
   });
 
-  test("are pushed by git where the API cannot make them", async () => {
+  test("are pushed by git where the API cannot make them", async ({ start }) => {
     const s = await start({
       config: "commit:\n  viaApi: true\n",
       model: (request) => {
@@ -215,7 +271,7 @@ describe("commits", () => {
     expect(s.repository.entity.signedCommits.has(pull.headSha)).toBe(false);
   });
 
-  test("are signed off where CONTRIBUTING.md asks for it", async () => {
+  test("are signed off where CONTRIBUTING.md asks for it", async ({ start }) => {
     const s = await start({
       repository: {
         files: { "CONTRIBUTING.md": "Use `git commit -s`: we ask for a Developer Certificate of Origin.\n" },
@@ -227,7 +283,28 @@ describe("commits", () => {
 });
 
 describe("the pull request", () => {
-  test("has the repository's template filled in", async () => {
+  test("says how much is covered where the test command reports it", async ({ start }) => {
+    const s = await start({ config: "checks:\n  test: [node --test --experimental-test-coverage]\n" });
+    const body = pullOf(s, await s.ended(s.labelIssue())).issue.body ?? "";
+    expect(body).toMatch(/^\| test \| `node --test [^|]*` \| ✅ 7 passed · \d+(\.\d)?% of lines covered \| /m);
+  });
+
+  test("claims no more than was seen: what failed before fails still, and is not blamed on the change", async ({
+    start,
+  }) => {
+    const s = await start({
+      repository: { files: { ".github/millwright.yml": "checks:\n  lint: [cat no-such-file]\n" } },
+    });
+    const issue = s.labelIssue();
+    const run = await s.ended(issue);
+    expect(run.outcome).toMatchObject({
+      kind: "ready",
+      reason: "7 tests ran; `cat no-such-file` failed before this change in the same way, all else passed.",
+    });
+    expect(pullOf(s, run).issue.body).toContain("❌ failed · fails without this change too");
+  });
+
+  test("has the repository's template filled in", async ({ start }) => {
     const template = "<!-- Thank you! -->\n## Description\n\n## Checklist\n\n- [ ] I ran the tests\n";
     const s = await start({ repository: { files: { ".github/pull_request_template.md": template } } });
     const body = pullOf(s, await s.ended(s.labelIssue())).issue.body ?? "";
@@ -237,7 +314,7 @@ describe("the pull request", () => {
     expect(body).not.toContain("Thank you!");
   });
 
-  test("is opened ready, with the failures in its text, where drafts are not available", async () => {
+  test("is opened ready, with the failures in its text, where drafts are not available", async ({ start }) => {
     const s = await start({
       repository: { drafts: false },
       model: ({ stage, turn }) => {
@@ -257,11 +334,13 @@ describe("the pull request", () => {
     expect(run.outcome).toMatchObject({ kind: "draft" });
     const pull = pullOf(s, run);
     expect(pull.draft).toBe(false);
-    expect(pull.issue.body).toContain("The checks fail: `npm test`");
+    expect(pull.issue.body).toContain("The checks fail after 2 attempts: `npm test`");
     expect(labelsOf(s, issue)).toEqual(["agent:needs-review"]);
   });
 
-  test("is updated by a retry of a failed run: the same branch, no second pull request, the old status folded", async () => {
+  test("is updated by a retry of a failed run: the same branch, no second pull request, the old status folded", async ({
+    start,
+  }) => {
     let wrong = true;
     const s = await start({
       model: (request) => {
