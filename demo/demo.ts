@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readOperatorConfig } from "../src/config/operator.ts";
 import { endings } from "../src/pipeline/outcome.ts";
+import type { Change } from "../src/pipeline/steps/shapes.ts";
 import { redactorFor } from "../src/run/compose.ts";
 import { type ChecklistLine, checklistOf, dollars, duration, type LineState } from "../src/status/render.ts";
-import type { RunRow } from "../src/store/store.ts";
+import type { RunRow, StepRow } from "../src/store/store.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 import { appId, type LocalApp, privateKey, startApp, startGitHub, webhookSecret } from "../test/support/local-app.ts";
 import type { LocalGitHub } from "../test/support/local-github/index.ts";
@@ -166,13 +167,17 @@ async function follow(app: LocalApp, repositoryId: number, issueNumber: number):
   const live = process.stdout.isTTY && !options.json;
   let drawn = 0;
   const printed = new Map<string, string>();
+  let failures = 0;
   for (;;) {
     const [run] = await app.worker.store.runs.ofSubject(repositoryId, "issue", issueNumber);
     const steps = run === undefined ? [] : await app.worker.store.runs.steps(run.runKey);
     const ended = run?.state === "ended";
     const lines = checklistOf(steps, new Date(), ended ? run.outcome?.kind : undefined);
+    const failed = failedAttempts(steps);
+    if (live) process.stdout.write(drawn > 0 ? `\u001b[${drawn}A\u001b[J` : "");
+    for (const line of failed.slice(failures)) say(line);
+    failures = failed.length;
     if (live) {
-      process.stdout.write(drawn > 0 ? `\u001b[${drawn}A\u001b[J` : "");
       drawn = lines.length;
       for (const line of lines) say(drawLine(line));
     } else {
@@ -186,6 +191,21 @@ async function follow(app: LocalApp, repositoryId: number, issueNumber: number):
     if (run !== undefined && ended) return run;
     await new Promise((resolve) => setTimeout(resolve, 150));
   }
+}
+
+/** What an observer would miss: the attempts whose checks failed, once their output is with the model again. */
+function failedAttempts(steps: StepRow[]): string[] {
+  return steps.flatMap((step, index) => {
+    const checked = step.name === "run-checks" && step.status === "done" ? checksOf(step) : undefined;
+    const summary = checked?.checks?.failure?.summary;
+    return summary === undefined || !steps.slice(index).some(({ name }) => name === "write-change")
+      ? []
+      : [`      Attempt ${checked?.attempts}: ${summary}; the output goes back to the model.`];
+  });
+}
+
+function checksOf(step: StepRow): Change | undefined {
+  return (step.output as { change?: Change } | undefined)?.change;
 }
 
 function drawLine(line: ChecklistLine): string {
@@ -241,12 +261,9 @@ async function lastChecks(
   run: RunRow,
 ): Promise<{ passed: number; failed: number; skipped: number } | null> {
   const steps = await app.worker.store.runs.steps(run.runKey);
-  const last = steps.findLast((step) => step.name === "run-checks" && step.status === "done")?.output as
-    | { change: { checks?: { commands: { tests?: { passed: number; failed: number; skipped: number } }[] } } }
-    | undefined;
-  const tests = last?.change.checks?.commands.flatMap((command) =>
-    command.tests === undefined ? [] : [command.tests],
-  );
+  const last = steps.findLast((step) => step.name === "run-checks" && step.status === "done");
+  const commands = last === undefined ? undefined : checksOf(last)?.checks?.commands;
+  const tests = commands?.flatMap((command) => (command.tests === undefined ? [] : [command.tests]));
   return (
     tests?.reduce(
       (sum, one) => ({
