@@ -17,7 +17,10 @@ export const analyseIssue = defineStep({
   output: z.discriminatedUnion("kind", [Plan, Ended]),
   async run({ base, issueBlob, contextBlob, planBlob }, deps, ctx) {
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), 9);
-    if (remaining.kind === "used-up") return ended({ kind: "failed", reason: remaining.reason });
+    if (remaining.kind === "used-up") {
+      const detail = "Next: have the limit raised, or trigger the run again later.";
+      return ended({ kind: "failed", reason: remaining.reason, detail });
+    }
     const issue = await readDocument(deps, issueBlob, IssueText);
     const context = await readDocument(deps, contextBlob, ContextText);
     const edited = planBlob === undefined ? undefined : await deps.store.blobs.text(planBlob);

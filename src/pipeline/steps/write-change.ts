@@ -43,7 +43,8 @@ export const writeChange = defineStep({
   async run(input, deps, ctx) {
     const { base, attempt, change, start } = input;
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), sliceMinutes);
-    if (remaining.kind === "used-up") return stopped(input, change, remaining.reason);
+    if (remaining.kind === "used-up")
+      return stopped(input, change, remaining.reason, "Next: have the limit raised, or trigger the run again later.");
     const lastResort = await deps.store.notes.get(ctx.runKey, "last-resort");
     const note = `writing:${attempt}${lastResort === undefined ? "" : ":last-resort"}`;
     const saved = await savedSlice(deps, ctx, note);
@@ -81,7 +82,11 @@ export const writeChange = defineStep({
     }
     if (result.kind !== "done") {
       const spent = ["out-of-budget", "out-of-time", "out-of-turns"].includes(result.kind);
-      if (spent || head !== start.sha || lastResort !== undefined) return stopped(input, next, whyStopped(result));
+      if (spent || head !== start.sha || lastResort !== undefined) {
+        const words = neutralise(result.message, { allowHosts: [], maxBytes: 1_000 });
+        const advice = "Next: split or reword the issue, or trigger the run again.";
+        return stopped(input, next, whyStopped(result), `${words}.\n\n${advice}`);
+      }
       // Nothing was written and something can still be spent: once more with a smaller prompt (B20).
       await deps.store.notes.set(ctx.runKey, "last-resort", whyStopped(result));
       return { kind: "unfinished" as const, change: next };
@@ -116,8 +121,8 @@ function fileBundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promis
 }
 
 /** Partial results are kept (P6): what was written so far goes on as a draft; without any change it is a failure. */
-function stopped({ start }: z.infer<typeof Input>, change: Change, reason: string) {
-  if (change.sha === start.sha) return ended({ kind: "failed", reason });
+function stopped({ start }: z.infer<typeof Input>, change: Change, reason: string, detail: string) {
+  if (change.sha === start.sha) return ended({ kind: "failed", reason, detail });
   return { kind: "written" as const, change: { ...change, stopped: reason } };
 }
 
