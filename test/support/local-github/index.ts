@@ -8,7 +8,7 @@ import { GraphQl } from "./graphql.ts";
 import { OpenApi } from "./openapi.ts";
 import { Person } from "./people.ts";
 import { ROUTES } from "./routes/index.ts";
-import { installationJson, noReplyAddress } from "./serialise.ts";
+import { installationJson, noReplyAddress, simpleUser } from "./serialise.ts";
 import { listen, type RequestObserver, type RequestRecord, type Violation } from "./server.ts";
 import type {
   App,
@@ -208,6 +208,35 @@ export class LocalGitHub {
       sender: entity.owner,
       body: { changes },
     });
+  }
+
+  /** Gives a repository to another account, whose installations see it from now on; the old name goes on leading to it. */
+  transferRepository(repository: string, owner: string): void {
+    const { entity } = this.repository(repository);
+    const from = { user: simpleUser(this.world, entity.owner) };
+    const { owner: sender } = entity;
+    this.world.transfer(entity, this.world.user(owner));
+    const changes = { owner: { from } };
+    this.world.webhooks.emit({
+      event: "repository",
+      action: "transferred",
+      repository: entity,
+      sender,
+      body: { changes },
+    });
+  }
+
+  /** The repository is gone, with everything in it. */
+  deleteRepository(repository: string): void {
+    const { entity } = this.repository(repository);
+    this.world.webhooks.emit({
+      event: "repository",
+      action: "deleted",
+      repository: entity,
+      sender: entity.owner,
+      body: {},
+    });
+    this.world.repositories.delete(entity.id);
   }
 
   setArchived(repository: string, archived: boolean): void {

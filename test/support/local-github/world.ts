@@ -211,6 +211,13 @@ export class World {
     repository.name = name;
   }
 
+  /** From now on it is this account's; GitHub sends whoever asks for the old name on. */
+  transfer(repository: Repository, owner: User): void {
+    if (this.repository(`${owner.login}/${repository.name}`)) throw new Error(`${owner.login} has ${repository.name}`);
+    this.formerNames.set(fullNameOf(repository).toLowerCase(), repository);
+    repository.owner = owner;
+  }
+
   /** The repository that had this name before, unless another has it now. */
   formerly(fullName: string): Repository | undefined {
     return this.repository(fullName) ? undefined : this.formerNames.get(fullName.toLowerCase());
