@@ -23,6 +23,18 @@ class RateLimited extends Error {
   }
 }
 
+/** GitHub gives no token for this repository: trying again does not help, and there is nowhere to say so. */
+class NoAccess extends Error {
+  override name = "NoAccess";
+  readonly permanent = true;
+  readonly status = 404;
+  readonly forPeople = {
+    reason: "The App has no access to this repository any more.",
+    advice:
+      "It was deleted, transferred or taken out of the installation, or the installation was removed or suspended.",
+  };
+}
+
 export interface GitHubApp {
   /** Asked once, then remembered. Throws while GitHub cannot be reached. */
   identity(): Promise<AppIdentity>;
@@ -86,11 +98,14 @@ export function createGitHubApp(options: {
     },
     async token({ installationId, repositoryId }, permissions) {
       const octokit = await options.authenticate();
-      const { data } = await octokit.request("POST /app/installations/{installation_id}/access_tokens", {
+      const asked = octokit.request("POST /app/installations/{installation_id}/access_tokens", {
         installation_id: installationId,
         repository_ids: [repositoryId],
         permissions,
         request: { retries: 0 },
+      });
+      const { data } = await asked.catch((error: unknown) => {
+        throw withoutAccess(error) ?? slowedDown(error) ?? error;
       });
       const { token } = data;
       options.redactor.add("installation-token", token);
@@ -138,6 +153,17 @@ function redacted<T>(value: T, redactor: Redactor): T {
   };
   const fields = Object.entries(value as Record<string, unknown>);
   return Object.fromEntries(fields.map(([key, item]) => [key, skipped.has(key) ? item : visit(item)])) as T;
+}
+
+/** https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app */
+function withoutAccess(error: unknown): NoAccess | undefined {
+  const { message } = error as Error;
+  const status = statusOf(error);
+  const gone =
+    status === 404 ||
+    (status === 403 && /suspended/i.test(message)) ||
+    (status === 422 && /does not exist or is not accessible/i.test(message));
+  return gone ? new NoAccess(message, { cause: error }) : undefined;
 }
 
 /** https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit */

@@ -24,26 +24,26 @@ export const reportOutcome = defineStep({
     await deps.workspaces.remove(ctx.runKey);
     const before = await deps.store.runs.get(ctx.runKey);
     if (before?.statusCommentId === undefined) return {};
-    const removed = await removeUnpublishedBranch(deps, ctx, outcome);
-    const view = await statusView(deps.store, deps.operator, ctx.runKey);
-    if (view === undefined) return {};
-    const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
-    const told =
-      removed === undefined
-        ? outcome
-        : { ...outcome, detail: [outcome.detail, removed].filter((text) => text !== undefined).join("\n\n") };
-    const text = renderStatus(
-      { ...view, outcome: told, run: { ...view.run, endedAt: new Date().toISOString() } },
-      new Date(),
-    );
     const { statusCommentId } = before;
     try {
+      const removed = await removeUnpublishedBranch(deps, ctx, outcome);
+      const view = await statusView(deps.store, deps.operator, ctx.runKey);
+      if (view === undefined) return {};
+      const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
+      const told =
+        removed === undefined
+          ? outcome
+          : { ...outcome, detail: [outcome.detail, removed].filter((text) => text !== undefined).join("\n\n") };
+      const text = renderStatus(
+        { ...view, outcome: told, run: { ...view.run, endedAt: new Date().toISOString() } },
+        new Date(),
+      );
       await ctx.effect("final-status", () =>
         putComment(octokit, deps.operator.app.id, place(ctx.intent), statusMarker(ctx.runKey), text, statusCommentId),
       );
       await setLabels(deps, ctx, outcome, octokit);
     } catch (error) {
-      // The issue or the repository is gone or locked: there is nobody to tell.
+      // The issue or the repository is gone, locked or out of reach: there is nobody to tell.
       if (![403, 404, 410].includes(statusOf(error) ?? 0)) throw error;
       ctx.log.warn({ err: error }, "the outcome could not be posted");
     }
