@@ -65,7 +65,14 @@ export interface RawMessage {
 
 export type RawReply =
   /** A message, as JSON or as a stream, whichever was asked for. */
-  | { message: RawMessage; cutAfterBytes?: number; endAfterBytes?: number; stallAfterBytes?: number }
+  | {
+      message: RawMessage;
+      cutAfterBytes?: number;
+      endAfterBytes?: number;
+      stallAfterBytes?: number;
+      /** One byte at a time, with so long between them. */
+      trickleMs?: number;
+    }
   /** Anything else. A body that is not a string is sent as JSON. */
   | { status: number; headers?: Record<string, string>; body?: unknown }
   /** The connection is closed without an answer, or nothing at all happens. */
@@ -195,6 +202,12 @@ function send(reply: RawReply, request: RawRequest, response: ServerResponse): v
   const streamed = request.body?.stream === true;
   const bytes = Buffer.from(streamed ? messageEvents(reply.message) : JSON.stringify(wholeMessage(reply.message)));
   response.writeHead(200, { "content-type": streamed ? "text/event-stream" : "application/json" });
+  if (reply.trickleMs !== undefined) {
+    let sent = 0;
+    const timer = setInterval(() => response.write(bytes.subarray(sent, ++sent)), reply.trickleMs);
+    response.on("close", () => clearInterval(timer));
+    return;
+  }
   const first = reply.cutAfterBytes ?? reply.endAfterBytes ?? reply.stallAfterBytes;
   if (first === undefined) {
     response.end(bytes);
