@@ -18,7 +18,7 @@ export function createSweeps(db: Db): Store["sweeps"] {
     take: async (holder, leaseSeconds, pauseSeconds) => {
       // Whoever swept last goes first: GitHub knows its token, so that what did not change costs nothing.
       const rested = sql`(ended_at IS NULL OR ended_at <= now() - make_interval(secs =>
-        CASE WHEN holder = ${holder} THEN 0 ELSE ${pauseSeconds} END))`;
+        CASE WHEN holder = ${holder} THEN 0 ELSE ${pauseSeconds}::float8 END))`;
       const taken = await db
         .update(sweepLease)
         .set({ holder, expiresAt: inSeconds(leaseSeconds) })
