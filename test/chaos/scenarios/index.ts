@@ -5,6 +5,7 @@ import { hostileModel } from "./hostile-model.ts";
 import { hostileRepository } from "./hostile-repository.ts";
 import { intake } from "./intake.ts";
 import { kill } from "./kill.ts";
+import { longJobs } from "./long-jobs.ts";
 import { lostAnswers } from "./lost-answers.ts";
 import { modelFaultsScenario } from "./model-faults.ts";
 import { reconciler } from "./reconciler.ts";
@@ -22,4 +23,5 @@ export const scenarios: readonly ChaosScenario[] = [
   reconciler,
   visibleTextScenario,
   intake,
+  longJobs,
 ];
