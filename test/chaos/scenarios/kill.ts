@@ -39,14 +39,14 @@ const scales = {
   short: {
     lanes: { pglite: 1, postgres: 2 },
     boundaries: 1,
-    calls: 1,
-    moments: { pglite: 1, postgres: 0 },
+    calls: { pglite: 1, postgres: 0 },
+    moments: { pglite: 0, postgres: 1 },
     databases: 1,
   },
   long: {
     lanes: { pglite: 3, postgres: 8 },
     boundaries: Number.POSITIVE_INFINITY,
-    calls: Number.POSITIVE_INFINITY,
+    calls: { pglite: Number.POSITIVE_INFINITY, postgres: Number.POSITIVE_INFINITY },
     moments: { pglite: 200, postgres: 200 },
     databases: 40,
   },
@@ -141,7 +141,11 @@ function plan(told: readonly Story[], baseline: ReadonlyMap<Story, Undisturbed>,
     const fraction = (index + random()) / count;
     return { story: told[index % told.length]!, at: { fraction }, victim: "app" };
   });
-  const everywhere = [...chosen.slice(0, scales[scale].boundaries), ...calls.slice(0, scales[scale].calls), ...moments];
+  const everywhere = [
+    ...chosen.slice(0, scales[scale].boundaries),
+    ...calls.slice(0, scales[scale].calls[database]),
+    ...moments,
+  ];
   if (database === "postgres") return shuffled(everywhere);
   const others: Victim[] = ["database", "both"];
   const more = shuffled([...boundaries, ...calls, ...moments])
