@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { globSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -68,6 +69,47 @@ function storeSuite(open: () => Promise<OpenStore>): void {
     expect(run).toMatchObject({ state: "queued", pipeline: "issue-to-pr", work: intent.work });
     expect(run?.intent).not.toHaveProperty("text");
     expect(JSON.parse((await store.blobs.text(run?.intent.textBlob as string)) as string)).toEqual(intent.text);
+  });
+
+  test("runs.file keeps one run of a labelling that is told and found at once, and two of two that were told", async () => {
+    const labelled = (second: number, deliveryId: string, repositoryId: number): Intent => ({
+      ...intentOf({ repositoryId }),
+      id: `label:go:2026-11-21T12:00:0${second}Z`,
+      at: `2026-11-21T12:00:0${second}Z`,
+      trigger: { kind: "label", label: "go" },
+      deliveryId,
+    });
+    for (let repositoryId = 90_000; repositoryId < 90_020; repositoryId += 1) {
+      const told = labelled(1, "a-delivery", repositoryId);
+      const found = labelled(3, "found:x", repositoryId);
+      const filed = (await Promise.all([told, found].map((intent) => store.runs.file([intent], () => 0)))).flat();
+      expect(filed.map(({ repeated }) => repeated).toSorted()).toEqual([false, true]);
+      expect(new Set(filed.map(({ runKey }) => runKey)).size).toBe(1);
+      expect(await store.runs.ofSubject(repositoryId, "issue", 1)).toHaveLength(1);
+      // In one batch as well; another webhook is another labelling.
+      const batch = await store.runs.file([told, found, labelled(4, "another", repositoryId)], () => 0);
+      expect(batch.filter(({ repeated }) => !repeated)).toHaveLength(filed[0]?.runKey === runKeyOf(told) ? 1 : 0);
+    }
+  });
+
+  test("sweeps lets one worker sweep at a time, and remembers where it is", async () => {
+    const firstStart = await store.sweeps.firstStart();
+    expect(await store.sweeps.firstStart()).toEqual(firstStart);
+    expect(await Promise.all(["a", "b"].map((holder) => store.sweeps.take(holder, 60, 0)))).toContain(false);
+    await Promise.all(["a", "b"].map((holder) => store.sweeps.end(holder)));
+    expect(await store.sweeps.take("c", 0.2, 0)).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await store.sweeps.renew("c", 60)).toBe(false);
+    expect(await store.sweeps.take("d", 60, 0)).toBe(true);
+    await store.sweeps.end("d");
+    expect(await store.sweeps.take("e", 60, 30.5)).toBe(false);
+    expect(await store.sweeps.take("d", 60, 30.5)).toBe(true);
+    const list = { installationId: 4_000, repositoryId: 1, list: "events", etag: "x", readUntil: firstStart };
+    await store.sweeps.keep(list);
+    await store.sweeps.keep({ ...list, etag: "y" });
+    await store.sweeps.keep({ ...list, repositoryId: 2 });
+    await store.sweeps.forgetOthers(4_000, [1]);
+    expect(await store.sweeps.lists(4_000)).toMatchObject([{ repositoryId: 1, etag: "y", readUntil: firstStart }]);
   });
 
   test("runs finds by work and subject, and remembers comment and work key", async () => {
@@ -307,7 +349,8 @@ describe.skipIf(!needed)("store on PostgreSQL (needs DATABASE_URL or @embedded-p
       Array.from({ length: 4 }, () => openDatabase({ databaseUrl, dataDirectory: "unused", log })),
     );
     const result = await opened[0]?.db.execute(sql`SELECT count(*)::int AS count FROM drizzle.__drizzle_migrations`);
-    expect((result as unknown as { rows: { count: number }[] }).rows[0]?.count).toBe(1);
+    const migrations = globSync("src/store/migrations/*.sql");
+    expect((result as unknown as { rows: { count: number }[] }).rows[0]?.count).toBe(migrations.length);
     for (const database of opened) await database.close();
   });
 
