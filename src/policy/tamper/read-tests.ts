@@ -140,6 +140,17 @@ function findBlocks(text: string, code: string, language: Language): Block[] {
   }
 }
 
+function block(
+  kind: Block["kind"],
+  name: string,
+  start: number,
+  end: number,
+  skipped?: string,
+  focused = false,
+): Block {
+  return { kind, name, start, end, skipped, focused };
+}
+
 function javascriptBlocks(text: string, code: string): Block[] {
   const partner = partners(code);
   const blocks: Block[] = [];
@@ -162,14 +173,10 @@ function javascriptBlocks(text: string, code: string): Block[] {
     const modifier =
       /\.(?:skip|todo|skipIf|runIf|if|failing|fails|fail|fixme)\b/.exec(chain)?.[0] ??
       /[{,]\s*(?:skip|todo)\s*:\s*(?!false\b)\w*/.exec(head.slice(0, 300))?.[0];
-    blocks.push({
-      kind: /describe|context|suite/.test(word!) ? "group" : "test",
-      name: firstArgument(text, code, open, close),
-      start: match.index,
-      end: close + 1,
-      skipped: prefix === "x" ? `x${word}` : modifier?.replace(/^[{,]\s*/, ""),
-      focused: prefix === "f" || /\.only\b/.test(chain),
-    });
+    const kind = /describe|context|suite/.test(word!) ? "group" : "test";
+    const off = prefix === "x" ? `x${word}` : modifier?.replace(/^[{,]\s*/, "");
+    const focused = prefix === "f" || /\.only\b/.test(chain);
+    blocks.push(block(kind, firstArgument(text, code, open, close), match.index, close + 1, off, focused));
   }
   return blocks;
 }
@@ -178,20 +185,14 @@ function pythonBlocks(code: string): Block[] {
   const blocks: Block[] = [];
   const moduleSkip =
     /^pytestmark\s*=.*\b(?:skip|skipif|xfail)\b/m.exec(code) !== null || /^pytest\.skip\s*\(/m.exec(code) !== null;
-  if (moduleSkip)
-    blocks.push({ kind: "group", name: "", start: 0, end: code.length, skipped: "pytestmark", focused: false });
+  if (moduleSkip) blocks.push(block("group", "", 0, code.length, "pytestmark"));
   for (const match of code.matchAll(/^([ \t]*)(?:(class)|(?:async[ \t]+)?def)[ \t]+(\w+)[^\n]*/gm)) {
     const [, indent, isClass, name] = match;
     if (!isClass && !/^test/i.test(name!)) continue;
     const decorators = headBefore(code, match.index + indent!.length);
-    blocks.push({
-      kind: isClass ? "group" : "test",
-      name: name!,
-      start: match.index,
-      end: endOfIndented(code, match.index + match[0].length, indent!.length),
-      skipped: /@\s*(?:[\w.]*\.)?(?:skip|skipIf|skipif|skipUnless|xfail|expectedFailure)\b/i.exec(decorators)?.[0],
-      focused: false,
-    });
+    const end = endOfIndented(code, match.index + match[0].length, indent!.length);
+    const off = /@\s*(?:[\w.]*\.)?(?:skip|skipIf|skipif|skipUnless|xfail|expectedFailure)\b/i.exec(decorators)?.[0];
+    blocks.push(block(isClass ? "group" : "test", name!, match.index, end, off));
   }
   return blocks;
 }
@@ -228,32 +229,15 @@ function goBlocks(text: string, code: string): Block[] {
   const constraint = /^\/\/(?:go:build|\s*\+build)\s+(?!unix|linux|darwin|windows|go1)(.*)$/m.exec(
     text.slice(0, 5_000),
   );
-  if (constraint !== null)
-    blocks.push({ kind: "group", name: "", start: 0, end: text.length, skipped: `build constraint`, focused: false });
+  if (constraint !== null) blocks.push(block("group", "", 0, text.length, "build constraint"));
   for (const match of code.matchAll(/^func\s+((?:Test|Fuzz|Example)\w*)\s*\([^)]{0,300}\)\s*\{/gm)) {
     const end = partner[match.index + match[0].length - 1] ?? 0;
-    if (end > 0)
-      blocks.push({
-        kind: "test",
-        name: match[1]!,
-        start: match.index,
-        end: end + 1,
-        skipped: undefined,
-        focused: false,
-      });
+    if (end > 0) blocks.push(block("test", match[1]!, match.index, end + 1));
   }
   for (const match of code.matchAll(/\b[a-z]\w*\.Run\s*(?=\()/g)) {
     const open = match.index + match[0].length;
     const close = partner[open] ?? 0;
-    if (close > 0)
-      blocks.push({
-        kind: "test",
-        name: firstArgument(text, code, open, close),
-        start: match.index,
-        end: close + 1,
-        skipped: undefined,
-        focused: false,
-      });
+    if (close > 0) blocks.push(block("test", firstArgument(text, code, open, close), match.index, close + 1));
   }
   return blocks;
 }
@@ -265,15 +249,7 @@ function annotatedBlocks(text: string, code: string): Block[] {
   for (const match of code.matchAll(/\b(?:class|object)\s+(\w+)[^{};]{0,500}\{/g)) {
     const end = partner[match.index + match[0].length - 1] ?? 0;
     const head = headBefore(code, match.index);
-    if (end > 0)
-      blocks.push({
-        kind: "group",
-        name: match[1]!,
-        start: match.index,
-        end: end + 1,
-        skipped: off.exec(head)?.[0],
-        focused: false,
-      });
+    if (end > 0) blocks.push(block("group", match[1]!, match.index, end + 1, off.exec(head)?.[0]));
   }
   for (const match of code.matchAll(
     /(?:\bvoid|\bfun|\b(?:Stream|Collection|Iterable|List)<[^>(]{0,200}>)\s+(?:`[^`\n]*`|\w+)\s*\(/g,
@@ -288,15 +264,7 @@ function annotatedBlocks(text: string, code: string): Block[] {
     const close = partner[match.index + match[0].length - 1] ?? 0;
     const open = close === 0 ? -1 : code.slice(close, close + 400).search(/[{=;]/) + close;
     const end = open > 0 && code[open] === "{" ? (partner[open] ?? 0) : code.indexOf("\n", Math.max(open, 0));
-    if (close > 0)
-      blocks.push({
-        kind: "test",
-        name,
-        start: match.index,
-        end: Math.max(end, close) + 1,
-        skipped: off.exec(head)?.[0],
-        focused: false,
-      });
+    if (close > 0) blocks.push(block("test", name, match.index, Math.max(end, close) + 1, off.exec(head)?.[0]));
   }
   return blocks;
 }
@@ -312,26 +280,11 @@ function rustBlocks(code: string): Block[] {
     const end = open > 0 ? (partner[open] ?? 0) : 0;
     const ignored = /#\[\s*(?:ignore\b|cfg_attr\([^\]]*\bignore\b|cfg\((?!test\b))/.exec(head);
     if (end > 0)
-      blocks.push({
-        kind: "test",
-        name: match[1]!,
-        start: match.index,
-        end: end + 1,
-        skipped: ignored === null ? undefined : "#[ignore]",
-        focused: false,
-      });
+      blocks.push(block("test", match[1]!, match.index, end + 1, ignored === null ? undefined : "#[ignore]"));
   }
   for (const match of code.matchAll(/\bmod\s+(\w+)\s*\{/g)) {
     const end = partner[match.index + match[0].length - 1] ?? 0;
-    if (end > 0)
-      blocks.push({
-        kind: "group",
-        name: match[1]!,
-        start: match.index,
-        end: end + 1,
-        skipped: undefined,
-        focused: false,
-      });
+    if (end > 0) blocks.push(block("group", match[1]!, match.index, end + 1));
   }
   return blocks;
 }
@@ -343,24 +296,21 @@ function rubyBlocks(text: string, code: string): Block[] {
   for (const match of code.matchAll(head)) {
     const [whole, indent, word, prefix, rest] = match;
     if (word === "def" && !/^test_/.test(rest!)) continue;
-    const block = word === "class" || word === "def" || /\bdo\b|\{/.test(rest!);
-    if ((word === "skip" || word === "pending") && !block) continue;
+    const hasBody = word === "class" || word === "def" || /\bdo\b|\{/.test(rest!);
+    if ((word === "skip" || word === "pending") && !hasBody) continue;
     const raw = text.slice(match.index + whole.length - rest!.length, match.index + whole.length);
     const name = /^\(?\s*(["'])(.*?)\1/.exec(raw)?.[2] ?? /^[\w:.]+/.exec(raw)?.[0] ?? "";
-    const oneLine = /\{.*\}\s*$|\bend\s*$/.test(rest!) || (!block && /it|specify|test/.test(word!));
+    const oneLine = /\{.*\}\s*$|\bend\s*$/.test(rest!) || (!hasBody && /it|specify|test/.test(word!));
     const off =
       prefix === "x" || word === "skip" || word === "pending"
         ? word
         : (/[:,]\s*:?(?:skip|pending)\b(?!:\s*false)/.exec(rest!)?.[0] ??
-          (!block && /^(?:it|specify|test|scenario)$/.test(word!) ? "pending" : undefined));
-    blocks.push({
-      kind: /class|describe|context|feature/.test(word!) ? "group" : "test",
-      name,
-      start: match.index,
-      end: oneLine ? match.index + whole.length : endOfIndented(code, match.index + whole.length, indent!.length),
-      skipped: off?.replace(/^[:,\s]+/, ""),
-      focused: prefix === "f" || /[,]\s*:focus\b|\bfocus:\s*true/.test(rest!),
-    });
+          (!hasBody && /^(?:it|specify|test|scenario)$/.test(word!) ? "pending" : undefined));
+    const kind = /class|describe|context|feature/.test(word!) ? "group" : "test";
+    const after = match.index + whole.length;
+    const end = oneLine ? after : endOfIndented(code, after, indent!.length);
+    const focused = prefix === "f" || /[,]\s*:focus\b|\bfocus:\s*true/.test(rest!);
+    blocks.push(block(kind, name, match.index, end, off?.replace(/^[:,\s]+/, ""), focused));
   }
   return blocks;
 }
