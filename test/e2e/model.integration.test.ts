@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import {
   analysis,
   finish,
@@ -6,29 +6,17 @@ import {
   pullOf,
   type Scenario,
   simpleWork,
-  startScenario,
   statusesOf,
   useTools,
 } from "../support/scenario.ts";
 import type { RawMessage } from "../support/scripted-model.ts";
-
-let scenario: Scenario | undefined;
-
-afterEach(async () => {
-  await scenario?.close();
-  scenario = undefined;
-});
-
-async function start(options: Parameters<typeof startScenario>[0]): Promise<Scenario> {
-  scenario = await startScenario(options);
-  return scenario;
-}
+import { test } from "./fixture.ts";
 
 const attemptsOf = async (s: Scenario, runKey: string) =>
   Math.max(...(await s.app.worker.store.runs.steps(runKey)).map((step) => step.attempt));
 
 describe("The model", () => {
-  test("that changes nothing ends in a failure that says so", async () => {
+  test("that changes nothing ends in a failure that says so", async ({ start }) => {
     const s = await start({
       model: ({ stage }) => (stage === "analyse-issue" ? analysis() : finish("Nothing to do.")),
     });
@@ -41,7 +29,7 @@ describe("The model", () => {
     expect(Object.keys(await s.repository.branches())).toEqual(["main"]);
   });
 
-  test("whose analysis is invalid is asked for at most two repairs", async () => {
+  test("whose analysis is invalid is asked for at most two repairs", async ({ start }) => {
     const s = await start({ model: () => ({ message: { content: '{"summary": 1}' } }) });
     const issue = s.labelIssue();
     expect((await s.ended(issue)).outcome).toMatchObject({
@@ -51,7 +39,7 @@ describe("The model", () => {
     expect(s.modelRequests()).toBeLessThanOrEqual(4);
   });
 
-  test("that refuses ends in a failure that says what to do", async () => {
+  test("that refuses ends in a failure that says what to do", async ({ start }) => {
     const s = await start({ model: () => ({ message: { content: "", stop_reason: "refusal" } }) });
     const issue = s.labelIssue();
     expect((await s.ended(issue)).outcome).toMatchObject({
@@ -61,7 +49,7 @@ describe("The model", () => {
     expect(statusesOf(s, issue)[0]?.body).toContain("Next:");
   });
 
-  test("that is overloaded is asked again after its pause, and no attempt is used up", async () => {
+  test("that is overloaded is asked again after its pause, and no attempt is used up", async ({ start }) => {
     let refused = 0;
     const s = await start({
       model: (request) => {
@@ -82,7 +70,7 @@ describe("The model", () => {
     expect(await attemptsOf(s, run.runKey)).toBe(1);
   });
 
-  test("whose budget is used up in mid-writing leaves a draft with what was written", async () => {
+  test("whose budget is used up in mid-writing leaves a draft with what was written", async ({ start }) => {
     const s = await start({
       environment: { MILLWRIGHT_RUN_USD: "1" },
       model: (request) => {
@@ -99,8 +87,8 @@ describe("The model", () => {
 });
 
 describe("A plan", () => {
-  test("that is rejected is not built", async () => {
-    const s = await start({ config: "plan: ask\n", model: simpleWork });
+  test("that is rejected is not built", async ({ start }) => {
+    const s = await start({ config: "plan: ask\n" });
     const issue = s.labelIssue();
     await s.until("the plan", async () => (await s.app.worker.store.runs.waitingForDecision()).length === 1);
     s.github.as("maintainer").comment(s.name, issue, "/millwright reject");
@@ -111,8 +99,8 @@ describe("A plan", () => {
     expect(s.repository.pulls).toEqual([]);
   });
 
-  test("that nobody approves in time is not built", async () => {
-    const s = await start({ config: "plan: ask\nplanTimeoutHours: 0.001\n", model: simpleWork });
+  test("that nobody approves in time is not built", async ({ start }) => {
+    const s = await start({ config: "plan: ask\nplanTimeoutHours: 0.001\n" });
     const issue = s.labelIssue();
     expect((await s.ended(issue)).outcome).toMatchObject({
       kind: "cancelled",
@@ -123,7 +111,9 @@ describe("A plan", () => {
 });
 
 describe("What the model reads", () => {
-  test("is the frozen issue and what people with write access wrote before, without hidden text, and instructions of the default branch", async () => {
+  test("is the frozen issue and what people with write access wrote before, without hidden text, and instructions of the default branch", async ({
+    start,
+  }) => {
     const s = await start({
       model: (request) => {
         // While the run goes on, a stranger and a push try to get in.
@@ -165,8 +155,8 @@ describe("What the model reads", () => {
 });
 
 describe("Lost answers of GitHub", () => {
-  test("double nothing: comments, reactions, labels, branch and pull request", async () => {
-    const s = await start({ model: simpleWork });
+  test("double nothing: comments, reactions, labels, branch and pull request", async ({ start }) => {
+    const s = await start();
     for (const path of [
       /\/issues\/\d+\/comments$/,
       /\/issues\/\d+\/reactions$/,
