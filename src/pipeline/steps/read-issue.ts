@@ -72,8 +72,7 @@ async function trustedComments(octokit: ProbotOctokit, ctx: StepContext): Promis
     (comment) =>
       comment.user?.type === "User" &&
       comment.performed_via_github_app == null &&
-      Date.parse(comment.created_at) <= Date.parse(at) &&
-      Date.parse(comment.updated_at) <= Date.parse(at) &&
+      isOlder(comment, Date.parse(at)) &&
       !(trigger.kind === "comment" && trigger.commentId === comment.id),
   );
   const writers = new Map<string, boolean>();
@@ -84,6 +83,11 @@ async function trustedComments(octokit: ProbotOctokit, ctx: StepContext): Promis
     .filter((comment) => writers.get(comment.user!.login) === true)
     .slice(-maxComments)
     .map((comment) => ({ author: comment.user!.login, at: comment.created_at, text: seen(comment.body ?? "") }));
+}
+
+/** GitHub dates to the second, so that an edit in the second of the trigger may have come after it: that one does not count. */
+function isOlder({ created_at, updated_at }: { created_at: string; updated_at: string }, at: number): boolean {
+  return Date.parse(updated_at) < at || (updated_at === created_at && Date.parse(created_at) <= at);
 }
 
 /** Parent, sub-issues and issues that the body names: their titles and texts, as data. */
