@@ -205,6 +205,60 @@ describe("an issue", () => {
     expect(s.modelRequests()).toBe(0);
   });
 
+  test("is read with its parent, its sub-issues and the issues that it names, and with the instructions nearest to its files", async ({
+    start,
+  }) => {
+    const s = await start({
+      repository: {
+        files: {
+          "CLAUDE.md": "root-claude\n",
+          "src/AGENTS.md": "near-agents\n",
+          "src/CLAUDE.md": "near-claude\n",
+          "src/CONTRIBUTING.md": "near-contributing\n",
+          "docs/AGENTS.md": "far-agents\n",
+        },
+      },
+    });
+    const say = (body: string) => s.openIssue({ title: `About ${body}`, body: `${body} <!-- hidden-${body} -->` });
+    const [parent, child, named] = [say("the-parent"), say("the-child"), say("the-named")];
+    say("the-other");
+    const issue = s.openIssue({ title: "Spell out ß", body: `Make ß ss in src/slugify.js, see #${named}.` });
+    const { [issue]: mine, [parent]: above, [child]: below } = Object.fromEntries(s.repository.entity.issues);
+    mine!.parent = above;
+    below!.parent = mine;
+    mine!.children.push(below!);
+    above!.children.push(mine!);
+    s.github.as("maintainer").label(s.name, issue, "agent:builder");
+    expect((await s.ended(issue)).outcome).toMatchObject({ kind: "ready" });
+    const [asked] = s.sentToModel().map(({ body }) => body as { system: { text: string }[]; messages: unknown });
+    const said = JSON.stringify(asked?.messages);
+    expect([...new Set(said.match(/\b(?:hidden-)?the-(?:parent|child|named|other)\b/g))]).toEqual([
+      "the-parent",
+      "the-child",
+      "the-named",
+    ]);
+    expect([...(asked?.system[1]?.text ?? "").matchAll(/<data name="([^"]+)">/g)].map(([, name]) => name)).toEqual([
+      "AGENTS.md",
+      "CLAUDE.md",
+      "src/AGENTS.md",
+      "src/CLAUDE.md",
+      "src/CONTRIBUTING.md",
+    ]);
+  });
+
+  test("has no more runs a day than the operator allows", async ({ start }) => {
+    const s = await start({ environment: { MILLWRIGHT_SUBJECT_DAY_RUNS: "1" } });
+    const issue = s.labelIssue();
+    expect((await s.ended(issue)).outcome).toMatchObject({ kind: "ready" });
+    const asked = s.modelRequests();
+    s.github.as("maintainer").comment(s.name, issue, "/code once more");
+    expect((await s.ended(issue, { runs: 2 })).outcome).toMatchObject({
+      kind: "refused",
+      reason: "The limit of 1 runs a day for this issue is used up. It is renewed at 00:00 UTC.",
+    });
+    expect(s.modelRequests()).toBe(asked);
+  });
+
   test("that was transferred before its run began ends with that reason, and the other repository is left alone", async ({
     start,
   }) => {

@@ -27,17 +27,24 @@ export async function promptFor(
   return { name, version, system, repository: await instructions(deps, ctx, base, touched), task };
 }
 
+/** Where instructions may stand: at the root, and beside or above each touched file, the nearest first. */
+function instructionPaths(touched: string[]): string[] {
+  const folders = touched.slice(0, 20).flatMap((path) => {
+    const parts = path.split("/").slice(0, -1);
+    return parts.map((_, index) => `${parts.slice(0, parts.length - index).join("/")}/`);
+  });
+  return [...new Set(["", ...folders])].flatMap((folder) => instructionFiles.map((name) => `${folder}${name}`));
+}
+
 async function instructions(deps: Deps, ctx: StepContext, base: Base, touched: string[]): Promise<string> {
   const config: RepositoryConfig = await configOf(deps, base);
-  const paths = new Set(instructionFiles);
-  for (const path of touched.slice(0, 20)) {
-    const parts = path.split("/").slice(0, -1);
-    for (let depth = parts.length; depth > 0; depth -= 1) paths.add(`${parts.slice(0, depth).join("/")}/AGENTS.md`);
-  }
+  const repository = repositoryRef(ctx.intent);
+  const tree = await deps.workspaces.source(repository, base.baseSha);
+  const present = new Set((await tree.files()).map((file) => file.path));
   const blocks: string[] = [];
   let bytes = 0;
-  for (const path of paths) {
-    const text = await deps.workspaces.readFile(repositoryRef(ctx.intent), base.baseSha, path);
+  for (const path of instructionPaths(touched).filter((one) => present.has(one))) {
+    const text = await deps.workspaces.readFile(repository, base.baseSha, path);
     if (text === undefined || bytes + text.length > maxInstructionBytes) continue;
     bytes += text.length;
     blocks.push(asData(path, text));
