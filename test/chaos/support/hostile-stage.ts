@@ -90,6 +90,8 @@ export async function startHostileStage(options: {
   programs?: string;
   /** Loaded into the worker before its own code. */
   preload?: string;
+  /** Further files of the worker's home. */
+  homeFiles?: Record<string, string>;
 }): Promise<HostileStage> {
   const directory = await mkdtemp(join(tmpdir(), "millwright-hostile-"));
   // What protects a file here must be isolation, not that another user cannot get to it.
@@ -114,7 +116,7 @@ export async function startHostileStage(options: {
   const databaseUrl = await postgres?.createDatabase();
 
   const dataDirectory = join(directory, "data");
-  const planted = await plant(directory, canaries);
+  const planted = await plant(directory, canaries, options.homeFiles ?? {});
   const sibling = startSibling(directory, canaries);
   const memory = canaryOf(canaries, "the worker's memory");
   const preload = await writePreload(directory, memory, options.preload);
@@ -291,7 +293,7 @@ async function makeRepositories(
 }
 
 /** Writes canaries to files that everyone may read, where secrets use to be. */
-async function plant(directory: string, canaries: Canaries) {
+async function plant(directory: string, canaries: Canaries, homeFiles: Record<string, string>) {
   const home = join(directory, "home");
   const workingDirectory = join(directory, "work");
   const privateKeyPath = join(directory, "keys", "private-key.pem");
@@ -303,6 +305,7 @@ async function plant(directory: string, canaries: Canaries) {
         .filter(({ name }) => name.startsWith("~/"))
         .map((canary) => [join(home, canary.name.slice(2)), `secret = ${canary.value}\n`]),
     ),
+    ...Object.fromEntries(Object.entries(homeFiles).map(([name, text]) => [join(home, name), text])),
     [join(workingDirectory, ".env")]: `DEPLOY_SECRET=${value(".env of the working directory")}\n`,
     [join(directory, "data", "notes", "operator.txt")]: value("a file of the data directory"),
     [join(directory, "data", "jobs", "neighbour", "tree", "src", "secret.js")]: value("another job's tree"),
