@@ -185,6 +185,8 @@ async function send(server: ServerProcess, { asked, id }: Delivery): Promise<str
       body: asked.body,
       headers: {
         "content-type": "application/json",
+        // A connection that is kept may be closed by the other side in the moment in which it is used.
+        connection: "close",
         "x-github-event": asked.event,
         "x-github-delivery": id,
         "x-hub-signature-256": signature(asked.body),

@@ -104,7 +104,9 @@ async function killOnLanes(lanes: readonly Lane[], options: ChaosOptions): Promi
   await Promise.all(
     lanes.map(async (lane, index) => {
       for (let next = kills.shift(); next !== undefined; next = kills.shift()) {
-        tried.push(await tryKill(lane, next, measured[index]!.get(next.story)!));
+        tried.push(
+          await tryKill(lane, next, measured[index]!.get(next.story)!).catch((error) => failed(lane, next!, error)),
+        );
         if (tried.length % 10 === 0) options.say(`${soFar(tried)}; ${kills.length} kills to do`);
       }
     }),
@@ -205,6 +207,13 @@ async function tryKill(lane: Lane, kill: Kill, undisturbed: Undisturbed): Promis
   return findings;
 }
 
+/** One that could not be judged counts as lost, and the next begins with a new process. */
+async function failed(lane: Lane, kill: Kill, error: unknown): Promise<Tried> {
+  const violations = [`${describe(kill)} on ${kill.story.name}: ${String(error)}; the log ends with\n${lane.log()}`];
+  if (lane.kill("both") > 0) await lane.died();
+  return { tries: 1, lost: 1, duplicated: 0, violations, repeatedModelCalls: 0, most: {} };
+}
+
 /** Kills in the middle of a run, which is returned. Undefined: the runs were faster than the kills, time after time. */
 async function killDuring(lane: Lane, { story, at, victim }: Kill, durationMs: number): Promise<Triggered | undefined> {
   for (let late = 0; late < maxLate; late += 1) {
@@ -214,7 +223,7 @@ async function killDuring(lane: Lane, { story, at, victim }: Kill, durationMs: n
     if ("fraction" in at) {
       // The run that was measured may have been a slow one.
       await pause(at.fraction * durationMs * 0.7 ** late);
-      const { newest } = await lane.runs(triggered);
+      const { newest } = await lane.runs(triggered).catch(() => ({ newest: undefined }));
       if (newest?.state !== "ended" && lane.kill(victim) > 0) {
         if (victim !== "database") await lane.died();
         return triggered;

@@ -119,6 +119,8 @@ export async function startLane(options: {
 
   async function ask(path: string, parameters: Record<string, string> = {}): Promise<unknown> {
     const answer = await fetch(`${child?.url}/chaos/${path}?${new URLSearchParams(parameters)}`, {
+      // A connection that is kept may be closed by the other side in the moment in which it is used.
+      headers: { connection: "close" },
       signal: AbortSignal.timeout(20_000),
     });
     return answer.json();
@@ -183,6 +185,8 @@ export async function startLane(options: {
       current = triggered;
       github.as(person).label(name, number, "agent:builder");
       await github.settled();
+      // One that was not answered although nobody was killed is of no interest here.
+      if (!ended) await triggered.redeliverUnanswered();
       return triggered;
     },
     async runs({ repository, issue }) {
