@@ -283,6 +283,53 @@ describe("commits", () => {
 });
 
 describe("the pull request", () => {
+  test("goes to the configured base, with the repository's formatter applied to the edited files", async ({
+    start,
+  }) => {
+    const s = await start({
+      repository: {
+        files: {
+          ".github/millwright.yml": "base: develop\nchecks:\n  format: [sh format.sh]\n",
+          "format.sh":
+            'sed -i \'s/"ss")$/"ss") \\/\\/ formatted/\' src/slugify.js\necho formatted >> README.md\necho new > src/new.js\n',
+        },
+      },
+    });
+    const develop = await s.github
+      .as("maintainer")
+      .push(s.name, { branch: "develop", message: "docs: develop", files: { "DEVELOP.md": "develop\n" } });
+    const pull = pullOf(s, await s.ended(s.labelIssue()));
+    expect(pull.baseRef).toBe("develop");
+    expect((await s.repository.git("rev-parse", `${pull.headRef}~1`)).trim()).toBe(develop);
+    expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain('.replaceAll("ß", "ss") // formatted');
+    expect((await s.repository.git("diff", "--name-only", `develop...${pull.headRef}`)).trim().split("\n")).toEqual([
+      "src/slugify.js",
+      "test/slugify.test.js",
+    ]);
+    expect(pull.issue.body).toMatch(/^\| format \| `sh format\.sh` \| ✅ passed \| /m);
+  });
+
+  test("is not ready while an edited file cannot be parsed, whatever the tests say; the model is told where", async ({
+    start,
+  }) => {
+    let told = "";
+    const broken = { file_path: "src/broken.js", content: "export function broken( {\n" };
+    const s = await start({
+      model: (request) => {
+        if (request.stage === "fix-checks" && request.turn === 0) {
+          told = JSON.stringify(request.request.body.messages);
+          return useTools(["write", { ...broken, content: "export function broken() {}\n" }]);
+        }
+        if (request.stage === "write-change" && request.turn === 0) return useTools(["write", broken]);
+        return request.stage === "analyse-issue" ? analysis() : finish("Done.");
+      },
+    });
+    const run = await s.ended(s.labelIssue());
+    expect(told).toMatch(/src\/broken\.js:\d+:\d+: error/);
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    expect(await s.repository.file("src/broken.js", pullOf(s, run).headRef)).toBe("export function broken() {}");
+  });
+
   test("says how much is covered where the test command reports it", async ({ start }) => {
     const s = await start({ config: "checks:\n  test: [node --test --experimental-test-coverage]\n" });
     const body = pullOf(s, await s.ended(s.labelIssue())).issue.body ?? "";

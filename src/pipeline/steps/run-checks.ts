@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { type Command, type FormatCommand, writeCommandFor } from "../../checks/commands.ts";
 import type { DetectedCommands } from "../../checks/detect-commands.ts";
@@ -48,7 +50,8 @@ export const runChecks = defineStep({
       environment.kind === "failed" ? environment : await ensureEnvironment(deps, ctx, base, job, commands, change.sha);
     const files = await job.changes(startSha, change.sha);
     const formatted = installed.kind === "failed" ? [] : await format(deps, ctx, job, commands.format, files);
-    const sha = (formatted.length > 0 ? await commitFormatting(deps, ctx, job) : undefined) ?? change.sha;
+    const sha =
+      (formatted.length > 0 ? await commitFormatting(deps, ctx, job, change.sha, files) : undefined) ?? change.sha;
 
     const syntax = await syntaxFailure(await job.changes(startSha, sha));
     const ran = installed.kind === "failed" ? [] : await runAll(deps, ctx, job, commands);
@@ -99,7 +102,10 @@ function capped(commands: DetectedCommands, timeoutSeconds: number): DetectedCom
   };
 }
 
-/** Runs the formatter's writing form on the edited files alone; a formatter that is not installed changes nothing. */
+/**
+ * Runs the formatter's writing form on the edited files alone, or on all where it takes no files: what it does to others
+ * is left out of the commit. A formatter that is not installed changes nothing.
+ */
 async function format(
   deps: Deps,
   ctx: StepContext,
@@ -110,17 +116,38 @@ async function format(
   const edited = files.filter((file) => file.status !== "deleted" && file.kind === "file").map((file) => file.path);
   const done: CommandSummary[] = [];
   for (const formatter of formatters.slice(0, 4)) {
-    const command = writeCommandFor(formatter, edited);
-    if (command === undefined) continue;
+    const command = formatter.writeFiles === undefined ? formatter.write : writeCommandFor(formatter, edited);
+    if (command === undefined || edited.length === 0) continue;
     const ran = await runCommand(deps, ctx, job, command);
     if (ran.result.kind === "ok") done.push(summaryOf("format", { ...command, run: formatter.name }, ran));
   }
   return done;
 }
 
-async function commitFormatting(deps: Deps, ctx: StepContext, job: Job): Promise<string | undefined> {
+/** Commits what the formatters did to the edited files, and nothing that they did besides. */
+async function commitFormatting(
+  deps: Deps,
+  ctx: StepContext,
+  job: Job,
+  fromSha: string,
+  edited: FileChange[],
+): Promise<string | undefined> {
   const person = await botPerson(deps, ctx);
-  return job.commit(`formatted in ${ctx.runKey}`, person, person);
+  const commit = () => job.commit(`formatted in ${ctx.runKey}`, person, person);
+  const whole = await commit();
+  if (whole === undefined) return undefined;
+  const own = new Set(edited.map((file) => file.path));
+  const changed = await job.changes(fromSha, whole);
+  const isFormatting = (file: FileChange) =>
+    own.has(file.path) && file.status === "modified" && file.kind === "file" && file.oldMode === file.newMode;
+  if (changed.every(isFormatting)) return whole;
+  await job.reset(fromSha);
+  // The text comes out of the commit and not from the disk, where the formatter may have left a link in its place.
+  for (const file of changed.filter(isFormatting)) {
+    if (file.newText === undefined || file.newText.includes("\uFFFD")) continue;
+    await writeFile(join(job.tree, file.path), file.newText);
+  }
+  return commit();
 }
 
 async function syntaxFailure(files: FileChange[]): Promise<FailedCommand | undefined> {
