@@ -57,7 +57,7 @@ const doors: Door[] = [
   {
     what: "speaks HTTP by itself",
     pattern:
-      /(?:[=(,:?&|]|\b(?:await|return|void|yield))\s*fetch\s*\(|(?<!typeof )\bglobalThis\.fetch\b|import\s+(?!type)[^;]*\brequest\b[^;]*from\s+"(?:node:)?https?"|import\s+(?:\w+|\*\s+as\s+\w+)\s+from\s+"(?:node:)?https?"|\bhttps?\.request\b|"(?:node:)?http2"|"undici"|\bXMLHttpRequest\b|\bWebSocket\s*\(/,
+      /(?:[=>(,:?&|]|\b(?:await|return|void|yield))\s*fetch\s*\(|(?<!typeof )\bglobalThis\.fetch\b|import\s+(?!type)[^;]*\brequest\b[^;]*from\s+"(?:node:)?https?"|import\s+(?:\w+|\*\s+as\s+\w+)\s+from\s+"(?:node:)?https?"|\bhttps?\.request\b|"(?:node:)?http2"|"undici"|\bXMLHttpRequest\b|\bWebSocket\s*\(/,
     allowed: {
       "src/agent/anthropic/client.ts": "hands fetch to the model's SDK",
       "src/agent/anthropic/watched-fetch.ts": "to the model's server, with the model's key",

@@ -43,7 +43,8 @@ const processes = { pglite: 1, postgres: 3 };
 /** Of each intent's deliveries so many of a hundred come when its run has long ended. */
 const latePercent = 20;
 const inFlight = 48;
-const patienceMs = 900_000;
+/** How long each part may take: a busy machine is no violation. */
+const patienceMs = 1_800_000;
 
 export const deliveries: ChaosScenario = {
   name: "deliveries",
@@ -118,12 +119,13 @@ async function deliverAll(
   const findings: Findings = { tries: 0, lost: 0, duplicated: 0, violations: [] };
   const all = inRandomOrder(asked, scales[scale].deliveries, servers.length, seed);
   const late = Math.round((all.length * latePercent) / 100);
-  const until = Date.now() + patienceMs;
 
   const startedAt = performance.now();
+  let accepted = 0;
   const deliver = async (some: readonly Delivery[]) => {
     const answers = await pooled(some, (delivery) => send(servers[delivery.process]!, delivery));
     findings.tries += some.length;
+    accepted += answers.filter((one) => one === "200").length;
     for (const [answer, times] of counted(answers.filter((one) => one !== "200"))) {
       findings.violations.push(`${times} deliveries were answered ${answer}, not 200`);
     }
@@ -131,12 +133,12 @@ async function deliverAll(
   await deliver(all.slice(late));
   say(`${all.length - late} deliveries answered after ${seconds(startedAt)} s`);
   const ended = (line: { msg: string }) => line.msg === "run ended";
-  await waitFor(until, async () => (await linesOf(servers)).filter(ended).length >= asked.length);
+  await waitFor(async () => (await linesOf(servers)).filter(ended).length >= asked.length);
   say(`all runs ended after ${seconds(startedAt)} s`);
   await deliver(all.slice(0, late));
   const known = ({ msg }: { msg: string }) => msg === "delivery started" || msg === "delivery repeated";
-  const settled = async () => (await linesOf(servers)).filter(known).length >= all.length;
-  if (!(await waitFor(until, settled))) findings.violations.push("not every delivery was found new or repeated");
+  const settled = async () => (await linesOf(servers)).filter(known).length >= accepted;
+  if (!(await waitFor(settled))) findings.violations.push("not every delivery was found new or repeated");
 
   const lines = await linesOf(servers);
   const count = (msg: string) => lines.filter((line) => line.msg === msg).length;
@@ -222,7 +224,8 @@ async function linesOf(servers: readonly ServerProcess[]) {
   return (await Promise.all(servers.map((server) => server.log()))).flat();
 }
 
-async function waitFor(until: number, look: () => Promise<boolean>): Promise<boolean> {
+async function waitFor(look: () => Promise<boolean>): Promise<boolean> {
+  const until = Date.now() + patienceMs;
   while (!(await look())) {
     if (Date.now() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, 250));
