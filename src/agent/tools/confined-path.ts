@@ -8,16 +8,17 @@ export class PathRefused extends Error {
 
 /**
  * The real place of `given` (relative to `root`, or absolute) with every symlink resolved, also where the last parts do not
- * exist yet. Throws `PathRefused` when it lies outside `root`, in a `.git`, or behind a link that leads nowhere (M6).
+ * exist yet. Throws `PathRefused` when it lies outside `root`, in a `.git`, or behind a link that leads nowhere (M6); its
+ * message says `named`, what the model gave, where `given` was made from that.
  */
-export async function confinedPath(root: string, given: string): Promise<string> {
-  if (given.includes("\0")) throw new PathRefused(`${JSON.stringify(given)} is not a path`);
+export async function confinedPath(root: string, given: string, named = given): Promise<string> {
+  if (given.includes("\0")) throw new PathRefused(`${JSON.stringify(named)} is not a path`);
   const realRoot = await realpath(root);
-  const real = await resolveLinks(resolve(realRoot, given), given);
+  const real = await resolveLinks(resolve(realRoot, given), named);
   if (real !== realRoot && !real.startsWith(realRoot + sep)) {
-    throw new PathRefused(`${JSON.stringify(given)} is outside of the repository; only files in it can be used`);
+    throw new PathRefused(`${JSON.stringify(named)} is outside of the repository; only files in it can be used`);
   }
-  for (const path of [relative(realRoot, real), isAbsolute(given) ? "" : given]) refuseGitDirectory(path, given);
+  for (const path of [relative(realRoot, real), isAbsolute(given) ? "" : given]) refuseGitDirectory(path, named);
   return real;
 }
 

@@ -60,8 +60,12 @@ function withoutHostPaths(tool: BetaRunnableTool, root: string): BetaRunnableToo
 }
 
 async function checkedPath(root: string, input: Record<string, unknown>): Promise<string | undefined> {
-  const given = input.file_path ?? input.path;
-  return typeof given === "string" && given !== "" ? confinedPath(root, given) : undefined;
+  // Both: which of them a tool takes is the SDK's affair, and the other one may be given as well.
+  let checked: string | undefined;
+  for (const given of [input.path, input.file_path]) {
+    if (typeof given === "string" && given !== "") checked = await confinedPath(root, given);
+  }
+  return checked;
 }
 
 function refuseLargeText(input: Record<string, unknown>): void {
@@ -129,7 +133,7 @@ function moveTool(root: string): BetaRunnableTool {
 /** The entry itself, without following a link in its last part; its directory is confined. */
 async function linkOrFile(root: string, given: string): Promise<string> {
   const absolute = resolve(root, given);
-  const directory = await confinedPath(root, dirname(absolute));
+  const directory = await confinedPath(root, dirname(absolute), given);
   const name = absolute.slice(dirname(absolute).length).replace(/^[\\/]/, "");
   refuseGitDirectory(name, given);
   const place = resolve(directory, name);

@@ -83,6 +83,9 @@ test.each([
   ["glob", { pattern: ".git/*" }],
   ["glob", { pattern: "*", path: ".git" }],
   ["grep", { pattern: "core", path: ".git" }],
+  ["grep", { pattern: "core", path: ".git/config", file_path: "" }],
+  ["grep", { pattern: "core", path: ".git/config", file_path: "a.txt" }],
+  ["glob", { pattern: "*", path: ".git", file_path: "a.txt" }],
   ["delete", { file_path: ".git/config" }],
   ["move", { from: "a.txt", to: ".git/hooks/pre-commit" }],
   ["move", { from: ".git/config", to: "a2.txt" }],
@@ -115,4 +118,10 @@ test.each([
   const { call, text } = await toolsOf({ "a.txt": "a", "src/b.txt": "b" });
   await expect(call(name, input)).rejects.toThrow();
   expect([text("a.txt"), text("src/b.txt")]).toEqual(["a", "b"]);
+});
+
+test("createFileTools names a refused path as it was given, not the host's", async () => {
+  const { call } = await toolsOf({ "a.txt": "a" });
+  await expect(call("delete", { file_path: "../b.txt" })).rejects.toThrow('"../b.txt" is outside of the repository');
+  await expect(call("delete", { file_path: "." })).rejects.toThrow('"." is outside of the repository');
 });
