@@ -152,7 +152,7 @@ function invalid(problems: ConfigProblem[]): { kind: "invalid"; problems: Config
 function problemsOf(issue: z.core.$ZodIssue, root: unknown): ConfigProblem[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({
-      path: [...issue.path, key].join("."),
+      path: shownPath([...issue.path, key]),
       rule: "is not a known key",
       value: show(valueAt(root, [...issue.path, key])),
     }));
@@ -160,20 +160,31 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): ConfigProblem[] {
   if (issue.code === "invalid_union") {
     return [
       {
-        path: issue.path.join("."),
+        path: shownPath(issue.path),
         rule: 'must be "auto", "none" or a list of commands',
         value: show(valueAt(root, issue.path)),
       },
     ];
   }
-  return [{ path: issue.path.join(".") || "(file)", rule: issue.message, value: show(valueAt(root, issue.path)) }];
+  return [{ path: shownPath(issue.path), rule: issue.message, value: show(valueAt(root, issue.path)) }];
 }
 
 function valueAt(root: unknown, path: PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], root);
 }
 
+/** With dots between the keys; an empty key is quoted, to be seen. */
+function shownPath(path: PropertyKey[]): string {
+  return path.map((key) => (key === "" ? '""' : String(key))).join(".") || "(file)";
+}
+
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? "nothing";
+  } catch {
+    // An alias can make a value a part of itself.
+    text = "a value that contains itself";
+  }
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }

@@ -40,4 +40,12 @@ describe("parseRepositoryConfig", () => {
     expect(parseRepositoryConfig(bomb).kind).toBe("invalid");
     expect(parseRepositoryConfig("x".repeat(100_001)).kind).toBe("invalid");
   });
+
+  test("parseRepositoryConfig says what is wrong with a value that contains itself and with an empty key", () => {
+    expect(parseRepositoryConfig("a: &a\n  <<: *a\nbase: *a\n")).toMatchObject({
+      kind: "invalid",
+      problems: expect.arrayContaining([expect.objectContaining({ path: "a", rule: "is not a known key" })]),
+    });
+    expect(parseRepositoryConfig(": 2\n")).toMatchObject({ kind: "invalid", problems: [{ path: '""', value: "2" }] });
+  });
 });
