@@ -20,11 +20,21 @@ export function createReceive(options: { engine: Engine; known: () => Known; log
     const name = action === undefined ? event.name : `${event.name}.${action}`;
     const say = (received: { answer: "started" | "repeated" | "ignored"; runKey?: string; reason?: string }) =>
       options.log.info({ deliveryId: event.id, event: name, ...received }, `delivery ${received.answer}`);
-    const verdict = handler(event, options.known());
+    const verdict = verdictOf(() => handler(event, options.known()), event.id, options.log);
     if ("ignore" in verdict) return void say({ answer: "ignored", reason: verdict.ignore });
     const { runKey, repeated } = await options.engine.start(fitting(verdict.start));
     void repeated.then((known) => say({ answer: known === true ? "repeated" : "started", runKey }));
   };
+}
+
+/** A payload without a field that GitHub always sends stays so however often it is delivered again: it is not refused. */
+function verdictOf(ask: () => Verdict, deliveryId: string, log: Logger): Verdict {
+  try {
+    return ask();
+  } catch (error) {
+    log.error({ deliveryId, err: error }, "a delivery could not be read");
+    return { ignore: "the payload is not as GitHub describes it" };
+  }
 }
 
 /** The intent, or the command that says that it is too large for any engine. */

@@ -86,6 +86,8 @@ async function take(
   if (!Buffer.isBuffer(body)) return body;
   if (deliveryId === "" || event === "unknown")
     return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
+  // The table of handlers is a plain object, which has such names without anybody's asking.
+  if (event in Object.prototype) return { status: 400, text: "X-GitHub-Event names no event." };
   const payload = parsed(body);
   if (payload === undefined) {
     const form = (header(request, "content-type") ?? "").startsWith("application/x-www-form-urlencoded");
