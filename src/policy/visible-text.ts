@@ -56,7 +56,7 @@ function escapeJson(character: string): string {
 
 function readable(source: string, truncated: boolean, hidden: HiddenCounts): string {
   try {
-    const nul = unusedCharacter(source);
+    const [nul = ""] = unusedCharacters(source, 1);
     const tree = parse(source.replaceAll("\0", nul), nul);
     return pageText(renderPage(tree, source, { nul, truncated, hidden }), { truncated, hidden });
   } catch {
@@ -76,17 +76,19 @@ const withoutCostlyStyle = {
 const nodes = gfmFromMarkdown().map(({ transforms: _, ...extension }) => extension);
 
 function parse(source: string, taken: string): Nodes {
-  const [bracket, slash] = [
-    unusedCharacter(source + taken),
-    unusedCharacter(source + taken + unusedCharacter(source + taken)),
-  ];
+  const [closing, slash, backslash, opening] = unusedCharacters(source + taken, 4) as [string, string, string, string];
   const mended = source
     // micromark 4 overlooks the end of a CDATA section after a third bracket, and takes what follows for raw HTML.
-    .replace(/\](?=\]\]>)/g, bracket)
+    .replace(/\](?=\]\]>)/g, closing)
     // It takes a tag for text when the value of an attribute without quotes has a slash, and shows what the tag hides.
-    .replace(/=[\s>]*[^\s"'=<>`]+/g, (value) => value.replaceAll("/", slash));
+    .replace(/=[\s>]*[^\s"'=<>`]+/g, (value) => value.replaceAll("/", slash))
+    // It takes a footnote for text when its label has a backslash or a bracket, which GitHub takes as they are.
+    .replace(/^[\t >*+.)\d-]*\[\^[^\]\s]+(?=\]:)/gm, (start) => {
+      const label = start.indexOf("[^") + 2;
+      return start.slice(0, label) + start.slice(label).replaceAll("\\", backslash).replaceAll("[", opening);
+    });
   const tree = fromMarkdown(mended, { extensions: [gfm(), withoutCostlyStyle], mdastExtensions: nodes });
-  if (mended !== source) restore(tree, { [bracket]: "]", [slash]: "/" });
+  if (mended !== source) restore(tree, { [closing]: "]", [slash]: "/", [backslash]: "\\", [opening]: "[" });
   return tree;
 }
 
@@ -100,11 +102,16 @@ function restore(node: Nodes, marks: Record<string, string>): void {
   if ("children" in node) for (const child of node.children) restore(child, marks);
 }
 
-/** A private-use character that does not occur in the text, so that it can stand for another. */
-function unusedCharacter(text: string): string {
-  for (let code = 0xe000; code <= 0xf8ff; code++)
-    if (!text.includes(String.fromCharCode(code))) return String.fromCharCode(code);
-  return "\uFFFD";
+/** Private-use characters that do not occur in the text, so that each can stand for another character. */
+function unusedCharacters(text: string, count: number): string[] {
+  const used = new Set(text);
+  const unused: string[] = [];
+  for (let code = 0xe000; code <= 0xf8ff && unused.length < count; code++)
+    if (!used.has(String.fromCharCode(code))) unused.push(String.fromCharCode(code));
+  // Beyond the Unicode range that a person writes in, there are more; a text of 65,536 characters cannot use them all.
+  for (let code = 0xf0000; unused.length < count; code++)
+    if (!used.has(String.fromCodePoint(code))) unused.push(String.fromCodePoint(code));
+  return unused;
 }
 
 function cutBytes(text: string, maxBytes: number): string {

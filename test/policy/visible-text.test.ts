@@ -73,6 +73,8 @@ const hiddenByAccident: [name: string, markdown: string][] = [
   ["second open value after code", `<div title='\n\n\`'\`\n\n<div title='\n\n${canary}`],
   ["open tag before a declaration with quotes", `<div\n\n<?=" > ${canary} "?>`],
   ["tag under an unreferenced footnote", `[^1]: a\n<x-y>\n${canary}`],
+  ["footnote whose label has a backslash", `[^\\]: ${canary}`],
+  ["footnote whose label has a bracket", `> [^a[b]: ${canary}`],
   ["formula that touches another", `$\\phantom{${canary}}$$a$`],
 ];
 
