@@ -164,7 +164,7 @@ function costly({ scale, seed, say }: ChaosOptions): Findings {
 async function wholeRun(): Promise<Findings> {
   const scenario = await startScenario({
     sample: "text-tools",
-    model: () => analysis({ doable: "no", plan: [], openQuestions: ["Which one?"] }),
+    model: () => analysis({ doable: "needs-answers", openQuestions: ["Which one?"] }),
   });
   try {
     const { github, name } = scenario;

@@ -43,7 +43,7 @@ function readNote(state: StateBlock, startLine: number, endLine: number, silent:
   const start = state.bMarks[startLine]! + state.tShift[startLine]!;
   const max = state.eMarks[startLine]!;
   if (state.sCount[startLine]! - state.blkIndent >= 4) return false;
-  const mark = /^\[\^([^[\]\s]+)\]:/.exec(state.src.slice(start, max));
+  const mark = /^\[\^([^\]\s]+)\]:/.exec(state.src.slice(start, max));
   if (mark === null) return false;
   if (silent) return true;
   (state.env as Notes)[mark[1]!.toLowerCase()] = true;
