@@ -29,25 +29,41 @@ export const intake: ChaosScenario = {
 };
 
 const repository = "acme/text-tools";
+/** The reconciler would find on GitHub what the intake lost. */
+const webhooksAlone = { MILLWRIGHT_RECONCILE_MINUTES: "0" };
 const megabyte = 1024 * 1024;
 const mostMoreBytes = 32 * megabyte;
+/** Of many at once; what was read and thrown away is memory until V8 collects it. However many they are, it stays below this. */
+const mostMoreBytesOfMany = 96 * megabyte;
 const huge = 300 * megabyte;
 
 async function onPglite(stage: Stage, options: ChaosOptions, findings: Findings): Promise<void> {
-  let child = await stage.start("npm start");
-  await answersAsDocumented(stage, child, findings);
+  let child = await stage.start("npm start", webhooksAlone);
+  // First: what it holds afterwards, such as room for a body of the largest size, must not hide what an attack adds.
   await staysSmall(stage, child, options, findings);
-  await queueDown(stage, findings, options, {
-    async down() {
-      for (const pid of processesWith("embedded-process.ts", stage.directory)) process.kill(pid, "SIGKILL");
-    },
-    async up() {
-      // The machine's turn: what the database did not get any more is in the intake's file alone.
-      child.kill("SIGKILL");
-      await child.exited;
-      child = await stage.start("npm start");
-    },
-  });
+  await answersAsDocumented(stage, child, findings);
+  const killDatabase = () => {
+    for (const pid of processesWith("embedded-process.ts", stage.directory)) process.kill(pid, "SIGKILL");
+  };
+  let killing: NodeJS.Timeout | undefined;
+  try {
+    await queueDown(stage, findings, options, {
+      async down() {
+        killDatabase();
+        // It is started again by each statement, and must not get to any.
+        killing = setInterval(killDatabase, 50);
+      },
+      async up() {
+        // The machine's turn: what the database did not get is in the intake's file alone.
+        child.kill("SIGKILL");
+        await child.exited;
+        clearInterval(killing);
+        child = await stage.start("npm start", webhooksAlone);
+      },
+    });
+  } finally {
+    clearInterval(killing);
+  }
 }
 
 async function onPostgres(stage: Stage, options: ChaosOptions, findings: Findings): Promise<void> {
@@ -57,7 +73,7 @@ async function onPostgres(stage: Stage, options: ChaosOptions, findings: Finding
     const cable = await layCable({ host: database.hostname, port: Number(database.port || 5432) });
     database.hostname = "127.0.0.1";
     database.port = String(cable.port);
-    await stage.start("npm start", { DATABASE_URL: database.href });
+    await stage.start("npm start", { ...webhooksAlone, DATABASE_URL: database.href });
     const { refused } = await queueDown(stage, findings, options, { down: () => cable.cut(), up: () => cable.mend() });
     if (refused === 0) findings.violations.push("nothing was refused although PostgreSQL was away");
     await stage.close();
@@ -143,17 +159,21 @@ async function staysSmall(stage: Stage, child: Child, options: ChaosOptions, fin
       [401, 503],
     ],
   ];
+  for (let time = 0; time < 10; time += 1) await goodDelivery(stage, "before the attacks", findings);
+  const atFirst = residentBytes(child.pid, "VmRSS");
+  // What it gives back to the system meanwhile is not counted when it is taken again.
+  const before = () => Math.max(atFirst, residentBytes(child.pid, "VmRSS"));
   for (const [what, attack, statuses] of attacks) {
     findings.tries += 1;
-    await goodDelivery(stage, `before ${what}`, findings);
     forgetPeak(child.pid);
-    const before = residentBytes(child.pid, "VmRSS");
+    const had = before();
     const attacking = attack();
     await goodDelivery(stage, `during ${what}`, findings);
     const answers = await attacking;
-    const more = residentBytes(child.pid, "VmHWM") - before;
+    const more = residentBytes(child.pid, "VmHWM") - had;
     options.say(`${what}: ${(more / megabyte).toFixed(1)} MB more, answered ${[...new Set(answers)].join(", ")}`);
-    if (more > mostMoreBytes) findings.violations.push(`${what}: ${(more / megabyte).toFixed(1)} MB more memory`);
+    const most = what.includes("at once") ? mostMoreBytesOfMany : mostMoreBytes;
+    if (more > most) findings.violations.push(`${what}: ${(more / megabyte).toFixed(1)} MB more memory`);
     const wrong = answers.filter((status) => status === undefined || !statuses.includes(status));
     if (wrong.length > 0) findings.violations.push(`${what}: answered ${[...new Set(wrong)].join(", ")}`);
   }
@@ -163,11 +183,11 @@ async function staysSmall(stage: Stage, child: Child, options: ChaosOptions, fin
     `POST ${webhookPath} HTTP/1.1\r\nHost: localhost\r\nX-GitHub-Event: issues\r\nX-GitHub-Delivery: ${name}\r\n`;
   const body = `X-Hub-Signature-256: ${forged["x-hub-signature-256"]}\r\nContent-Length: 1000000\r\n\r\n{`;
   forgetPeak(child.pid);
-  const before = residentBytes(child.pid, "VmRSS");
+  const had = before();
   const giveUp = await times(slow, (at) => dribble(url, at % 2 ? head(`${at}`) : `${head(`${at}`)}${body}`, 200));
   for (let time = 0; time < 3; time += 1) await goodDelivery(stage, `with ${slow} slow senders`, findings);
   for (const end of giveUp) end();
-  const more = residentBytes(child.pid, "VmHWM") - before;
+  const more = residentBytes(child.pid, "VmHWM") - had;
   options.say(`${slow} slow senders: ${(more / megabyte).toFixed(1)} MB more`);
   if (more > mostMoreBytes) findings.violations.push(`${slow} slow senders: ${(more / megabyte).toFixed(1)} MB more`);
 }

@@ -270,7 +270,8 @@ async function startStage() {
   let acting: Promise<unknown> = Promise.resolve();
   let before: (() => void) | undefined;
   const scenario: Scenario = await startScenario({
-    environment: { MILLWRIGHT_ACCOUNT_DAY_RUNS: "1000" },
+    // What no webhook told has to be seen by the run itself, not by the reconciler.
+    environment: { MILLWRIGHT_ACCOUNT_DAY_RUNS: "1000", MILLWRIGHT_RECONCILE_MINUTES: "0" },
     clock: () => new Date(Date.now() + aheadMs),
     async model(request) {
       const disturbed = current?.one.iterates === true ? "address-review" : "write-change";

@@ -66,7 +66,7 @@ export async function listen(parts: ServerParts, port: number): Promise<{ server
   const server = createServer((request, response) => {
     serve({ ...parts, routes }, request, response).catch((error: unknown) => {
       // Whoever asked has hung up meanwhile.
-      if (request.destroyed && !request.complete) return;
+      if (request.destroyed && (error as { code?: string }).code === "ECONNRESET") return;
       const where = `${request.method} ${request.url}`;
       parts.violations.push({ kind: "crash", where, problems: [String((error as Error).stack ?? error)] });
       if (!response.headersSent) response.writeHead(500, { "content-type": "application/json" });
