@@ -304,11 +304,9 @@ function agentAttacks(watch: ProgramWatch, outside: string): Attack[] {
 function answerOf(attacks: readonly Attack[], { attack: name, stage, turn }: Asked): RawReply {
   const attack = attacks.find((one) => one.name === name);
   if (stage === "analyse-issue") return analysis({ relevantFiles: [] });
-  const write: [string, Record<string, unknown>] = [
-    "write",
-    { file_path: "more.js", content: "export const more = 1;\n" },
-  ];
-  if (turn === 0) return useTools(write);
+  // Once more after the command: git looks into a nested repository when it meets it for the second time.
+  if (turn === 0 || turn === 2)
+    return useTools(["write", { file_path: "more.js", content: `export const more = ${turn};\n` }]);
   if (turn === 1 && attack?.command !== undefined) return useTools(["run", { command: attack.command }]);
   return finish("Done.");
 }
