@@ -25,7 +25,7 @@ renderer.renderer.rules["fence"] = (tokens, index) => {
   if (language === "mermaid") return `<pre>${escaped(diagramLabels(content))}</pre>`;
   if (language === "math") return `<pre>${escaped(formulaText(content))}</pre>`;
   if (["geojson", "topojson", "stl"].includes(language)) return "<pre></pre>";
-  return `<pre>${escaped(content)}</pre>`;
+  return `<pre><code>${escaped(content)}</code></pre>`;
 };
 renderer.block.ruler.before("reference", "footnote", readNote, { alt: ["paragraph", "reference"] });
 renderer.inline.ruler.before("link", "footnote_use", readUse);
