@@ -114,7 +114,7 @@ export async function startModelStage(options: {
       app = await start(more);
       hurry();
     },
-    async ended(view, number, kind = "issue", seconds = 240) {
+    async ended(view, number, kind = "issue", seconds = 600) {
       const until = Date.now() + seconds * 1000;
       while (Date.now() < until) {
         const runs = await app.worker.store.runs.ofSubject(view.entity.id, kind, number);
