@@ -103,7 +103,7 @@ export function pushedPacks(sent: readonly Sent[]): Buffer[] {
 }
 
 /** The pack in a push or in a bundle; none in a push that only deletes. */
-export function packIn(bytes: Buffer): Buffer[] {
+function packIn(bytes: Buffer): Buffer[] {
   const at = bytes.indexOf("PACK\0\0\0");
   return at < 0 ? [] : [bytes.subarray(at)];
 }
