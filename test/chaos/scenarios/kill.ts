@@ -52,8 +52,11 @@ const scales = {
   },
 };
 
-/** A run that has not ended by then is lost; a killed process's jobs are taken over after some 15 seconds on PostgreSQL. */
-const patienceSeconds = 240;
+/**
+ * A run that has not ended by then is lost. A killed process's jobs are taken over after some 15 seconds on PostgreSQL;
+ * the rest is for machines that have much else to do.
+ */
+const patienceSeconds = 900;
 const maxLate = 6;
 
 export const kill: ChaosScenario = {
