@@ -62,8 +62,10 @@ export function createStatusProjector(options: {
     const octokit = options.github.client(entry.token.value, AbortSignal.timeout(20_000));
     const place = { owner: work.owner, repo: work.repo, number: work.subject.number! };
     const { id } = await options.github.identity();
-    // Asked again: a token and a query lie between the first look and the write.
-    if (entry.settled || (await options.store.runs.cancelRequested(runKey)) !== undefined) return;
+    // Asked again: a token and a query lie between the first look and the write, and a worker may have been frozen there
+    // until another one reported the end.
+    const now = await options.store.runs.get(runKey);
+    if (entry.settled || now === undefined || now.outcome !== undefined || now.cancelReason !== undefined) return;
     const name = "status-edit";
     await options.effectFault?.({ name, runKey, when: "before" });
     await insideEffect(name, () => putComment(octokit, id, place, statusMarker(runKey), text, commentId));
