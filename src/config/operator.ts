@@ -95,7 +95,9 @@ export const Environment = z.object({
     .meta({
       description: "Short commands that are heard (`/code`, `/stop`, …). The long form `/millwright <word>` always is.",
     }),
-  MILLWRIGHT_ALLOWED_BOTS: list.meta({ description: "Bots with write access that may trigger runs; by default none." }),
+  MILLWRIGHT_ALLOWED_BOTS: list.meta({
+    description: "Bots that may trigger runs, by login, whatever their permission; by default none.",
+  }),
   MILLWRIGHT_PROVIDER: z
     .enum(["anthropic", "bedrock", "vertex"])
     .default("anthropic")

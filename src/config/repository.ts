@@ -27,10 +27,10 @@ const Commit = z.strictObject({
     .enum(["auto", "always", "never"])
     .default("auto")
     .meta({ description: "`Signed-off-by` trailer; `auto` adds it where CONTRIBUTING.md asks for it." }),
-  viaApi: z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Create the commit through GitHub\'s API, so that it is signed ("Verified").' }),
+  viaApi: z.boolean().default(false).meta({
+    description:
+      'Create the commit through GitHub\'s API, so that it is signed ("Verified"). Commits with binary files, programs or links, and those that replace an earlier commit, are pushed by git and are not signed.',
+  }),
 });
 
 const Checks = z.strictObject({

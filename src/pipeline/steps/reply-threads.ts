@@ -21,6 +21,7 @@ export const replyThreads = defineStep({
     const { owner, repo } = ctx.intent.work;
     const pull_number = subjectNumber(ctx.intent);
     const octokit = await ctx.github({ pull_requests: "write" });
+    const own = `${(await deps.app.identity()).slug}[bot]`;
     await ctx.effect("reply-threads", async () => {
       const present = await octokit.paginate(octokit.rest.pulls.listReviewComments, {
         owner,
@@ -30,7 +31,7 @@ export const replyThreads = defineStep({
       });
       for (const thread of addressed) {
         const marker = replyMarker(ctx.runKey, String(thread.commentId));
-        if (present.some((comment) => comment.body.includes(marker) && comment.user?.type === "Bot")) continue;
+        if (present.some((comment) => comment.body.includes(marker) && comment.user?.login === own)) continue;
         const body = `Addressed in ${published.sha.slice(0, 12)}. Please look whether it is what you meant.\n\n${marker}`;
         await octokit.rest.pulls.createReplyForReviewComment({
           owner,
