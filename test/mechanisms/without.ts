@@ -16,7 +16,7 @@ export function without(id: string): Plugin {
 }
 
 /** The source without the mechanism. Throws unless the place is there exactly once. */
-export function switchedOff(code: string, { id, file, find, replace }: Switch): string {
+function switchedOff(code: string, { id, file, find, replace }: Switch): string {
   const parts = code.split(find);
   if (parts.length !== 2) throw new Error(`${id}: ${file} has its place ${parts.length - 1} times, not once`);
   return parts.join(replace);

@@ -34,7 +34,8 @@ export const triggers: ChaosScenario = {
       model: (request) => {
         const text = JSON.stringify(request.request.body);
         if (text.includes("doable-work")) return simpleWork(request);
-        if (request.stage === "analyse-issue") return analysis({ doable: "needs-answers", openQuestions: ["Which one?"] });
+        if (request.stage === "analyse-issue")
+          return analysis({ doable: "needs-answers", openQuestions: ["Which one?"] });
         return finish("There is nothing to change.");
       },
     });
