@@ -143,9 +143,12 @@ function literalUrls(text: string, hosts: ReadonlySet<string>): string {
     .split(marked)
     .map((piece) => {
       if (isMarked(piece)) return piece;
-      return piece.replace(/(?:[a-z][a-z0-9+.-]{0,20}:\/\/|www\.)[^\s<>"'`)\]\uE000\uE001]*/gi, (url) => {
+      return piece.replace(/(?:[a-z][a-z0-9+.-]{0,20}:\/\/|www\.)[^\s<>"'`)\]\uE000\uE001]*/gi, (url, at: number) => {
         const trimmed = url.replace(/[.,;:!?]+$/, "");
-        if (allowedHost(trimmed, hosts) !== undefined) return `${open}${trimmed}${close}${url.slice(trimmed.length)}`;
+        // Right behind a letter or digit it is no link to GitHub, and its end may be a reference.
+        const isLink = !/\w/.test(piece[at - 1] ?? "");
+        if (isLink && allowedHost(trimmed, hosts) !== undefined)
+          return `${open}${trimmed}${close}${url.slice(trimmed.length)}`;
         const host = /^(?:[a-z0-9+.-]*:\/\/)?(?:[^/?#@]*@)?([^/?#:]*)/i.exec(trimmed)?.[1] ?? "";
         return host + url.slice(trimmed.length);
       });

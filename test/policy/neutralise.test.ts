@@ -152,6 +152,10 @@ describe("neutralise", () => {
     );
   }, 60_000);
 
+  it("keeps no address that stands right behind a word, where its end would be a reference", () => {
+    expect(alive(neutralise("1https://github.com/a/b/issues/1#1", options))).toEqual([]);
+  });
+
   it("draws the box that is left where an image's mark was taken away", () => {
     expect(neutralise("![x] done", options)).toBe("☑ done");
   });
