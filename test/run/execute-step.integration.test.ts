@@ -1,9 +1,18 @@
+import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
-import type { EffectFault } from "../../src/run/execute-step.ts";
+import { z } from "zod";
+import type { GitHubApp } from "../../src/github/client.ts";
+import type { Deps } from "../../src/pipeline/deps.ts";
+import { defineStep, LeaseLost, type Step } from "../../src/pipeline/step.ts";
+import { createExecuteStep, type EffectFault } from "../../src/run/execute-step.ts";
+import { openStore } from "../../src/store/open-store.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { intentOf } from "../engine/scripted.ts";
 import type { RepositoryView } from "../support/local-github/index.ts";
 import { labelsOf, type Scenario, simpleWork, startScenario, statusesOf } from "../support/scenario.ts";
 import { credential, makeWorld, own, person, type World } from "../workspace/world.ts";
 
+const log = pino({ level: "silent" });
 let scenario: Scenario | undefined;
 let world: World | undefined;
 afterEach(async () => {
@@ -23,6 +32,53 @@ test("push outside of an effect throws, and nothing reaches the server", async (
   expect(await world.workspaces.fetch(own, ["main"], credential, world.signal)).not.toHaveProperty("millwright/x");
   // The same push inside of one arrives: the refusal was not for another reason.
   expect(await world.push(job, "millwright/x", sha)).toEqual({ kind: "pushed" });
+});
+
+describe("a worker that lost its lease (security.md M9)", () => {
+  test("has no effect any more, not even in the step that it is in", async () => {
+    const store = await openStore({ dataDirectory: "memory", log });
+    try {
+      const writes: string[] = [];
+      const step = defineStep({
+        name: "write",
+        input: z.object({}),
+        output: z.object({}),
+        async run(_input, _deps, ctx) {
+          await ctx.effect("first", async () => void writes.push("first"));
+          held = false;
+          await ctx.effect("second", async () => void writes.push("second"));
+          return {};
+        },
+      });
+      let held = true;
+      const execute = createExecuteStep({
+        deps: { store } as unknown as Deps,
+        steps: { write: step as unknown as Step<never, unknown> },
+        github: {} as GitHubApp,
+        status: { touch: () => undefined, settle: async () => undefined, close: async () => undefined },
+        metrics: createMetrics(),
+        log,
+      });
+      const { text: _, ...intent } = intentOf();
+      const call = {
+        intent,
+        runKey: "0123456789abcdef0123",
+        workKey: "0123456789abcdef0123",
+        path: "write#1",
+        name: "write",
+        input: {},
+        attempt: 1,
+        deadline: new Date(Date.now() + 60_000),
+        signal: new AbortController().signal,
+        heldLease: async () => held,
+      };
+      await expect(execute(call)).rejects.toBeInstanceOf(LeaseLost);
+      expect(writes).toEqual(["first"]);
+      expect(await store.audit.ofRun(call.runKey)).toMatchObject([{ effect: "first", result: "ok" }]);
+    } finally {
+      await store.close();
+    }
+  });
 });
 
 /** Of each step that writes, one effect: more failures of one step would use its attempts up. */
