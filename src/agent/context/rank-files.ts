@@ -75,6 +75,14 @@ const kindWeights: Record<FileKind, number> = {
   vendored: 0.2,
 };
 
+/** Programs that maintain the repository are sources too, but an issue is about what they maintain. */
+const upkeepWeight = 0.5;
+const upkeepFolder = /^(?:scripts?|tools?|hack|contrib|ci|etc|maint(?:enance)?|dev[-_]?tools?|release)\//i;
+
+function isUpkeep(path: string): boolean {
+  return upkeepFolder.test(path);
+}
+
 /**
  * Ranks the files of a commit by how likely a change for this issue touches them, best first, ties by path. The
  * same tree and issue give the same answer, with a cache or without. Only the commit and its ancestors are read.
@@ -187,19 +195,24 @@ function rank(candidates: readonly Candidate[], commits: readonly PastCommit[], 
 class ScoreSheet {
   readonly total: Float64Array;
   readonly #candidates: readonly Candidate[];
+  readonly #weights: Float64Array;
   readonly #shares = new Map<SignalName, Float64Array>();
 
   constructor(candidates: readonly Candidate[]) {
     this.#candidates = candidates;
     this.total = new Float64Array(candidates.length);
+    this.#weights = Float64Array.from(
+      candidates,
+      ({ path, kind }) => kindWeights[kind] * (isUpkeep(path) ? upkeepWeight : 1),
+    );
   }
 
   add(name: SignalName, values: Float64Array): void {
     const largest = this.#largestAmongSources(values);
     const shares = values.map((value) => (Math.min(1, value / largest) * signalWeights[name]) / totalWeight);
     this.#shares.set(name, shares);
-    this.#candidates.forEach(({ kind }, index) => {
-      this.total[index]! += shares[index]! * kindWeights[kind];
+    shares.forEach((share, index) => {
+      this.total[index]! += share * this.#weights[index]!;
     });
   }
 

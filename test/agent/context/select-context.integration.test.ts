@@ -169,6 +169,13 @@ test("selectContext does not start when its signal is aborted already", async ()
   await expect(running).rejects.toBe(reason);
 });
 
+test("rankFiles puts what the program does before what maintains the repository", async () => {
+  const text = "export function publishRelease(version) {\n  return upload(version);\n}\n";
+  const commit = repository.commit("release", { "scripts/publish.ts": text, "src/server/publish.ts": text });
+  const ranked = await rankFiles(tree(commit), { issue: { title: "publishRelease uploads twice", body: "" } });
+  expect(paths(ranked).slice(0, 2)).toEqual(["src/server/publish.ts", "scripts/publish.ts"]);
+});
+
 test("selectContext stops when its signal is aborted, and others go on", async () => {
   const controller = new AbortController();
   const issue = { title: "parseBody", body: "" };
