@@ -1,6 +1,7 @@
 import { fromMarkdown } from "mdast-util-from-markdown";
 import { gfmFromMarkdown } from "mdast-util-gfm";
 import { gfm } from "micromark-extension-gfm";
+import { beforeUncertain } from "./visible/before-uncertain.ts";
 import { HiddenCounts } from "./visible/hidden-counts.ts";
 import { pageText } from "./visible/page-text.ts";
 import { type Nodes, renderPage } from "./visible/render-page.ts";
@@ -32,9 +33,12 @@ export function visibleText(markdown: string, { maxBytes = 65_536 }: { maxBytes?
   const hidden = new HiddenCounts();
   const head = markdown.slice(0, maxCharacters).replace(/\r\n?/g, "\n");
   const source = withinBudget(head, markdown.length > maxCharacters);
-  const text = readable(source.text, source.truncated, hidden);
+  const certain = beforeUncertain(source.text);
+  const isWhole = !source.truncated && certain.length === source.text.length;
+  if (certain.length < source.text.length) hidden.add("uncertain list", 1);
+  const text = readable(certain, !isWhole, hidden);
   const cut = cutBytes(text, maxBytes);
-  return { text: cut, hidden: hidden.list(), truncated: source.truncated || cut.length < text.length };
+  return { text: cut, hidden: hidden.list(), truncated: !isWhole || cut.length < text.length };
 }
 
 /**

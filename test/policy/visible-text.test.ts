@@ -76,6 +76,15 @@ const hiddenByAccident: [name: string, markdown: string][] = [
   ["footnote whose label has a backslash", `[^\\]: ${canary}`],
   ["footnote whose label has a bracket", `> [^a[b]: ${canary}`],
   ["formula that touches another", `$\\phantom{${canary}}$$a$`],
+  [
+    "item that begins with an empty line after indented code",
+    `      a\n\n   - \n     b\n\n     - <img alt="${canary}">`,
+  ],
+  ["the same in a list", `1. a\n\n       b\n\n   - \n     c\n\n       <img alt="${canary}">`],
+  [
+    "the same behind a fence that is none",
+    `<!--\n\`\`\`\n-->\n\n      a\n\n   - \n     b\n\n     - <img alt="${canary}">`,
+  ],
 ];
 
 const shownPlaces: [name: string, markdown: string][] = [
@@ -108,6 +117,8 @@ const shownPlaces: [name: string, markdown: string][] = [
   ["paragraph after a tag without an end", `<form fields are lost\n\n${canary}`],
   ["paragraph after a tag with a slash in a value", `<b class=a/b>x</b> ${canary}`],
   ["code that looks like the end of CDATA", `\`<![CDATA[ a=b/c ]]]>${canary}\``],
+  ["fence with an item in it that begins with an empty line", `\`\`\`yaml\n    a: 1\n\n  -\n    b: ${canary}\n\`\`\``],
+  ["item that begins with an empty line", `- a\n\n- \n  ${canary}`],
   ["text of a list after a table", `- <table><tr><td>a</td></tr></table>\n\n  ${canary}`],
 ];
 
