@@ -203,6 +203,9 @@ async function goodDelivery(stage: Stage, when: string, findings: Findings): Pro
     findings.violations.push(`a good delivery ${when} was answered ${statuses.join(", ") || "by nobody"}`);
 }
 
+/** What is only late on a slow machine is not lost. */
+const patienceSeconds = 200;
+
 /** A burst of commands while the queue goes away: each acknowledged one is answered once, and so is each refused one when it is delivered again. */
 async function queueDown(
   stage: Stage,
@@ -239,7 +242,7 @@ async function queueDown(
   findings.tries += deliveries.length;
   await queue.up();
   const answered = () => repliesOn(stage, number);
-  await waitUntil(() => answered() >= acknowledged.length, 60);
+  await waitUntil(() => answered() >= acknowledged.length, patienceSeconds);
   await sleep(500);
   options.say(
     `burst of ${deliveries.length}: ${acknowledged.length} acknowledged, ${refused.length} refused, ${answered()} answered`,
@@ -247,7 +250,7 @@ async function queueDown(
   findings.lost += Math.max(0, acknowledged.length - answered());
   findings.duplicated += Math.max(0, answered() - acknowledged.length);
   await Promise.all(refused.map(({ id }) => github.redeliver(id)));
-  await waitUntil(() => answered() >= deliveries.length, 60);
+  await waitUntil(() => answered() >= deliveries.length, patienceSeconds);
   await sleep(300);
   findings.lost += Math.max(0, deliveries.length - Math.max(answered(), acknowledged.length));
   findings.duplicated += Math.max(0, answered() - deliveries.length);
