@@ -28,6 +28,11 @@ interface Answer {
 
 /** How long the rest of a refused body is read and thrown away, so that its sender sees the answer and not a reset. */
 const lingerMs = 2_000;
+/** How often a piece of it (64 KB) is read: what is thrown away is memory until it is collected. */
+const lingerReadMs = 20;
+
+/** Without the form of a signature it is no delivery, however large: no more is read than shows whether it is worth a warning. */
+const maxUnsignedBytes = 1_000_000;
 
 /**
  * The way in (security.md M0): the body is streamed with a byte cap before anything is parsed, the signature is
@@ -107,17 +112,18 @@ async function signedBody(
   { secrets, maxBodyBytes }: IntakeOptions,
   held: HeldBodies,
 ): Promise<Buffer | Answer> {
-  const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBodyBytes} bytes.` };
-  if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) return tooLarge;
   const signature = header(request, "x-hub-signature-256") ?? "";
   const keep = /^sha256=[0-9a-f]{64}$/.test(signature);
+  const maxBytes = keep ? maxBodyBytes : Math.min(maxBodyBytes, maxUnsignedBytes);
+  const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBytes} bytes.` };
+  if (Number(header(request, "content-length") ?? 0) > maxBytes) return tooLarge;
   const hashes = keep ? secrets.map((secret) => createHmac("sha256", secret)) : [];
   const body = held.begin();
   try {
     let bytes = 0;
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > maxBodyBytes) return tooLarge;
+      if (bytes > maxBytes) return tooLarge;
       for (const hash of hashes) hash.update(chunk);
       if (keep && !held.keep(body, chunk)) return { status: 503, text: "Too much at once; please deliver again." };
     }
@@ -210,11 +216,13 @@ function reply(request: IncomingMessage, response: ServerResponse, status: numbe
   response.writeHead(status, { ...headers, connection: "close" }).write(text);
   const end = () => {
     clearTimeout(timer);
+    clearInterval(reading);
     response.end();
     request.destroy();
   };
   const timer = setTimeout(end, lingerMs);
-  request.once("end", end).once("close", end).on("error", end).resume();
+  const reading = setInterval(() => request.read(), lingerReadMs);
+  request.once("end", end).once("close", end).on("error", end);
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {
