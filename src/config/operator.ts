@@ -195,6 +195,14 @@ export const Environment = z.object({
   MILLWRIGHT_RECONCILE_MINUTES: z.coerce.number().min(0).max(1440).default(5).meta({
     description: "Minutes between two looks at GitHub for what no webhook told. 0: only webhooks are heard.",
   }),
+  MILLWRIGHT_RUN_URL: z
+    .string()
+    .regex(/^https?:\/\/\S*\{run\}\S*$/, 'must be an http(s) address with "{run}" in it')
+    .optional()
+    .meta({
+      description:
+        "Where people find a run, such as your log's search: its key takes the place of `{run}`, and the status comment links there.",
+    }),
   MILLWRIGHT_HEALTH_HOST: z.string().default("127.0.0.1").meta({ description: "Address of /health and /metrics." }),
   MILLWRIGHT_HEALTH_PORT: z.coerce
     .number()
@@ -264,6 +272,7 @@ export interface OperatorConfig {
   maxRepositoryBytes: number;
   minFreeBytes: number;
   reconcileMinutes: number;
+  runUrl: string | undefined;
   retentionDays: { transcripts: number; logs: number; blobs: number };
   logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 }
@@ -429,6 +438,7 @@ function toConfig(env: z.infer<typeof Environment>, privateKey: string): Operato
     maxRepositoryBytes: env.MILLWRIGHT_MAX_REPOSITORY_BYTES,
     minFreeBytes: env.MILLWRIGHT_MIN_FREE_BYTES,
     reconcileMinutes: env.MILLWRIGHT_RECONCILE_MINUTES,
+    runUrl: env.MILLWRIGHT_RUN_URL,
     retentionDays: {
       transcripts: env.MILLWRIGHT_RETENTION_TRANSCRIPT_DAYS,
       logs: env.MILLWRIGHT_RETENTION_LOG_DAYS,

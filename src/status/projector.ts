@@ -29,7 +29,7 @@ interface Entry {
 
 export function createStatusProjector(options: {
   store: Store;
-  operator: Pick<OperatorConfig, "limits">;
+  operator: Pick<OperatorConfig, "limits" | "runUrl">;
   github: GitHubApp;
   log: Logger;
   periodSeconds?: number;

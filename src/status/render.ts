@@ -83,7 +83,7 @@ export function renderStatus(view: StatusView, now: Date): string {
     `⏱ ${duration(secondsBetween(run.createdAt, until.toISOString()))} · ${count(usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens)} tokens in, ${count(usage.outputTokens)} out · ${dollars(usage.costUsd)} spent`,
     `<br>Left for this run: ${dollars(left.runUsd)}, ${count(left.runTokens)} tokens, ${Math.floor(left.runMinutes)} min, ${counted(left.runAttempts, "attempt")} · today: ${dollars(Math.min(left.repositoryDayUsd, left.accountDayUsd, left.dayUsd))}, ${counted(left.repositoryDayRuns, "run")} in this repository`,
     "",
-    `<sub>Run \`${run.runKey}\` · ${ended ? whatNext(outcome) : howToStop(view)}</sub>`,
+    `<sub>Run ${view.runUrl === undefined ? `\`${run.runKey}\`` : `[\`${run.runKey}\`](${view.runUrl})`} · ${ended ? whatNext(outcome) : howToStop(view)}</sub>`,
   ].join("\n");
 }
 

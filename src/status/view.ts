@@ -13,6 +13,8 @@ export interface StatusView {
   /** 1 is next; only while it waits for its turn. */
   place: number | undefined;
   outcome: Outcome | undefined;
+  /** Where people find the run, if the operator says so. */
+  runUrl: string | undefined;
 }
 
 /** What is left of the limits (P6); never below zero. */
@@ -29,7 +31,7 @@ export interface Left {
 
 export async function statusView(
   store: Store,
-  operator: Pick<OperatorConfig, "limits">,
+  operator: Pick<OperatorConfig, "limits"> & { runUrl?: string | undefined },
   runKey: string,
   place?: number,
 ): Promise<StatusView | undefined> {
@@ -48,6 +50,7 @@ export async function statusView(
     pullRequest,
     place,
     outcome: run.outcome,
+    runUrl: operator.runUrl?.replaceAll("{run}", runKey),
   };
 }
 

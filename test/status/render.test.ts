@@ -68,11 +68,17 @@ function view(change: Partial<StatusView> = {}, state: StatusView["run"]["state"
     pullRequest: undefined,
     place: undefined,
     outcome: undefined,
+    runUrl: undefined,
     ...change,
   };
 }
 
 describe("renderStatus", () => {
+  test("links the run where the operator says where it is found", () => {
+    const text = renderStatus(view({ runUrl: "https://logs.example/?q=0123" }), at(10));
+    expect(text).toContain("<sub>Run [`0123456789abcdef0123`](https://logs.example/?q=0123) · ");
+  });
+
   test("shows steps, time, tokens, cost, what is left and how to stop it", () => {
     const steps = [
       ...view().steps,
