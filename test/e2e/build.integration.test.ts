@@ -25,6 +25,7 @@ describe("Build: a labelled issue", () => {
     expect(pull.issue.title).toBe("fix(slugify): keep the base letters of accented characters");
     expect(pull.issue.body).toContain(`Closes #${issue}`);
     expect(pull.issue.body).toContain("8 passed");
+    expect(pull.issue.body).toContain("## What was not done\n\nNothing is known to be missing.");
     expect(pull.headRef).toMatch(new RegExp(`^millwright/issue-${issue}-[0-9a-f]{8}$`));
     expect(await s.repository.file("src/slugify.js", pull.headRef)).toContain('replaceAll("ß", "ss")');
     expect(pull.requestedReviewers.map((user) => user.login)).toEqual(["maintainer"]);

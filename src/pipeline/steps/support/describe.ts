@@ -76,9 +76,10 @@ export async function pullRequestBody(
     "",
     ...(await evidence(deps, change)),
     ...notes(verdict),
-    ...(base.opaque.length === 0
-      ? []
-      : [`Not checked out, so not looked at: ${base.opaque.map((path) => `\`${path}\``).join(", ")}.`, ""]),
+    "## What was not done",
+    "",
+    ...notDone(base, change).map(clean),
+    "",
     "## Risk",
     "",
     `**${facts.plan.risk}**${task.kind === "implement" ? `: ${clean(task.analysis.riskReason)}` : ""}`,
@@ -89,6 +90,21 @@ export async function pullRequestBody(
     `<sub>Made by Millwright in run \`${ctx.runKey}\` for ${ctx.intent.actor.login} from \`${base.baseSha.slice(0, 12)}\` · ${usage.calls} requests to the model, ${dollars(usage.costUsd)} · comment \`/millwright code …\` or submit a review to have it changed</sub>`,
   ];
   return facts.template === undefined ? sections.join("\n") : `${fillTemplate(facts.template, sections.join("\n"))}`;
+}
+
+/** One line for each thing that a reader might take for done. */
+function notDone({ opaque }: Base, { checks, stopped }: Change): string[] {
+  const left = [
+    ...(stopped === undefined ? [] : [stopped]),
+    ...(checks === undefined ? ["The checks were not run."] : []),
+    ...(checks?.testsRan === 0 ? [`No tests were run. ${checks.withoutTests ?? ""}`.trim()] : []),
+    ...(opaque.length === 0
+      ? []
+      : [`Not checked out, so not looked at: ${opaque.map((path) => `\`${path}\``).join(", ")}.`]),
+  ];
+  if (left.length === 0)
+    return ["Nothing is known to be missing. Where the plan was departed from, the summary says so."];
+  return left.map((line) => `- ${line}`);
 }
 
 /** What stands under "What and why" now, without what an earlier try of this run wrote there. */
