@@ -25,3 +25,15 @@ export function limitsOf(stepName: string): StepLimits {
 export function backoffSecondsBefore(stepName: string, attempt: number): number {
   return Math.min(60, limitsOf(stepName).backoffSeconds * 2 ** Math.max(0, attempt - 2));
 }
+
+/** Transient trouble of a step, which uses up no attempt, lasts at most this long. */
+export const longestTroubleMinutes = 30;
+
+/**
+ * Seconds to wait before a step is tried again that has met nothing but transient trouble for `troubleSeconds`: as long as
+ * it was asked for, and as long as the trouble has lasted, so that pauses double from 1 s to 60 s. A server may say
+ * `retry-after: 0` for ever, and would be asked ten times a second for half an hour.
+ */
+export function pauseSecondsInTrouble(askedSeconds: number, troubleSeconds: number): number {
+  return Math.min(600, Math.max(askedSeconds, 1, Math.min(60, troubleSeconds)));
+}
