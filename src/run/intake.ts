@@ -1,8 +1,8 @@
-import { createHmac, type Hmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Probot } from "probot";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { type Answer, answerTo, checkSignature, deliveryIn, type HeaderOf, namesOf, unsigned } from "./delivery.ts";
 
 export interface Intake {
   /** One of Probot's handlers: whether the request was for us, after it was answered. */
@@ -21,18 +21,10 @@ interface IntakeOptions {
   metrics: Metrics;
 }
 
-interface Answer {
-  status: 200 | 400 | 401 | 413 | 415 | 503;
-  text: string;
-}
-
 /** How long the rest of a refused body is read and thrown away, so that its sender sees the answer and not a reset. */
 const lingerMs = 2_000;
 /** How often a piece of it (64 KB) is read: what is thrown away is memory until it is collected. */
 const lingerReadMs = 20;
-
-/** Without the form of a signature it is no delivery, however large: no more is read than shows whether it is worth a warning. */
-const maxUnsignedBytes = 1_000_000;
 
 /**
  * The way in (security.md M0): the body is streamed with a byte cap before anything is parsed, the signature is
@@ -48,18 +40,11 @@ export function createIntake(options: IntakeOptions): Intake {
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
-    const event = header(request, "x-github-event") || "unknown";
-    const deliveryId = header(request, "x-github-delivery") ?? "";
-    const { status, text } = await take(request, options, held, event, deliveryId, () => closed).catch(
-      (error: unknown): Answer => {
-        log.error({ deliveryId, event, status: 503, err: error }, "the delivery could not be queued");
-        return { status: 503, text: "Not queued; please deliver again." };
-      },
-    );
-    if (status !== 200 && status !== 503) log.warn({ deliveryId, event, status }, `delivery refused: ${text}`);
+    const header: HeaderOf = (name) => headerOf(request, name);
+    const { status, text } = await answerTo(() => take(request, header, options, held, () => closed), header, log);
     // What was not signed may name any event: it must not make a new time series.
     const verified = status !== 401 && status !== 413;
-    metrics.deliveries.inc({ event: verified ? event : "unverified", answer: String(status) });
+    metrics.deliveries.inc({ event: verified ? namesOf(header).event : "unverified", answer: String(status) });
     metrics.acknowledgeSeconds.observe((performance.now() - startedAt) / 1000);
     reply(request, response, status, `${text}\n`);
   }
@@ -81,65 +66,43 @@ export function createIntake(options: IntakeOptions): Intake {
 
 async function take(
   request: IncomingMessage,
+  header: HeaderOf,
   options: IntakeOptions,
   held: HeldBodies,
-  event: string,
-  deliveryId: string,
   closed: () => boolean,
 ): Promise<Answer> {
-  const body = await signedBody(request, options, held);
+  const body = await signedBody(request, header, options, held);
   if (!Buffer.isBuffer(body)) return body;
-  if (deliveryId === "" || event === "unknown")
-    return { status: 400, text: "X-GitHub-Event or X-GitHub-Delivery is missing." };
-  // The table of handlers is a plain object, which has such names without anybody's asking.
-  if (event in Object.prototype) return { status: 400, text: "X-GitHub-Event names no event." };
-  const payload = parsed(body);
-  if (payload === undefined) {
-    const form = (header(request, "content-type") ?? "").startsWith("application/x-www-form-urlencoded");
-    if (form) return { status: 415, text: "The body is a form. Set the webhook's content type to application/json." };
-    return { status: 400, text: "The body is not a JSON object." };
-  }
+  const found = deliveryIn(body, header);
+  if (!("delivery" in found)) return found;
   if (closed()) throw new Error("this process is stopping");
-  await options.webhooks.receive({ id: deliveryId, name: event, payload } as Parameters<
-    typeof options.webhooks.receive
-  >[0]);
+  await options.webhooks.receive(found.delivery as Parameters<typeof options.webhooks.receive>[0]);
   return { status: 200, text: "ok" };
 }
 
 /** The body when it is signed and not too large. Without the form of a signature nothing of it is kept. */
 async function signedBody(
   request: IncomingMessage,
-  { secrets, maxBodyBytes }: IntakeOptions,
+  header: HeaderOf,
+  options: IntakeOptions,
   held: HeldBodies,
 ): Promise<Buffer | Answer> {
-  const signature = header(request, "x-hub-signature-256") ?? "";
-  const keep = /^sha256=[0-9a-f]{64}$/.test(signature);
-  const maxBytes = keep ? maxBodyBytes : Math.min(maxBodyBytes, maxUnsignedBytes);
-  const tooLarge: Answer = { status: 413, text: `The body is larger than ${maxBytes} bytes.` };
-  if (Number(header(request, "content-length") ?? 0) > maxBytes) return tooLarge;
-  const hashes = keep ? secrets.map((secret) => createHmac("sha256", secret)) : [];
+  const check = checkSignature(header("x-hub-signature-256"), options);
+  const { inForm, maxBytes, tooLarge } = check;
+  if (Number(header("content-length") ?? 0) > maxBytes) return tooLarge;
   const body = held.begin();
   try {
     let bytes = 0;
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > maxBytes) return tooLarge;
-      for (const hash of hashes) hash.update(chunk);
-      if (keep && !held.keep(body, chunk)) return { status: 503, text: "Too much at once; please deliver again." };
+      check.update(chunk);
+      if (inForm && !held.keep(body, chunk)) return { status: 503, text: "Too much at once; please deliver again." };
     }
-    return whole(body, signature, hashes);
+    return check.fits() ? Buffer.concat(body.chunks) : unsigned;
   } finally {
     held.end(body);
   }
-}
-
-function whole(body: HeldBody, signature: string, hashes: readonly Hmac[]): Buffer | Answer {
-  const given = Buffer.from(signature);
-  // Every secret is tried, whatever the first says: the time does not tell which one fits.
-  const matches = hashes
-    .map((hash) => Buffer.from(`sha256=${hash.digest("hex")}`))
-    .filter((expected) => timingSafeEqual(expected, given));
-  return matches.length > 0 ? Buffer.concat(body.chunks) : { status: 401, text: "The signature is missing or wrong." };
 }
 
 interface HeldBody {
@@ -194,15 +157,6 @@ class HeldBodies {
   }
 }
 
-function parsed(body: Buffer): object | undefined {
-  try {
-    const value: unknown = JSON.parse(body.toString("utf8"));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * Answers, also while the body still comes: then it is read on for a while and thrown away, because Node cuts the
  * connection as soon as a last answer has ended, and a sender that is cut off in mid-body never sees why.
@@ -225,7 +179,7 @@ function reply(request: IncomingMessage, response: ServerResponse, status: numbe
   request.once("end", end).once("close", end).on("error", end);
 }
 
-function header(request: IncomingMessage, name: string): string | undefined {
+function headerOf(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

@@ -23,9 +23,9 @@ export const switches: readonly Switch[] = [
   {
     id: "M0a",
     without: "the signature of a delivery",
-    file: "src/run/intake.ts",
-    find: "return matches.length > 0 ? Buffer",
-    replace: "return true ? Buffer",
+    file: "src/run/delivery.ts",
+    find: "return matches.length > 0;",
+    replace: "return true;",
     test: "test/run/intake.test.ts",
     named: "createIntake",
   },
@@ -41,7 +41,7 @@ export const switches: readonly Switch[] = [
   {
     id: "M0c",
     without: "the answer 503 for what was not queued",
-    file: "src/run/intake.ts",
+    file: "src/run/delivery.ts",
     find: 'return { status: 503, text: "Not queued; please deliver again." };',
     replace: 'return { status: 200, text: "ok" };',
     test: "test/run/intake.test.ts",
