@@ -1,14 +1,5 @@
 import { createHash } from "node:crypto";
-import { UserFacingError } from "../pipeline/step.ts";
-
-/** What is kept of a thrown error, so that it replays as the same typed error. */
-export interface RecordedError {
-  name: string;
-  message: string;
-  userFacing: boolean;
-  transient: boolean;
-  advice?: string;
-}
+import type { RecordedError } from "./recorded-error.ts";
 
 /** One finished or begun step of a run. */
 export interface RecordedStep {
@@ -29,9 +20,6 @@ export type Lookup =
   | { kind: "done"; path: string; output: unknown }
   | { kind: "failed"; path: string; error: RecordedError }
   | { kind: "open"; path: string; begun?: RecordedStep; dropped: string[] };
-
-/** Rule 4: what travels between steps is ids, SHAs, counts and references. */
-const maxStepBytes = 32 * 1024;
 
 /**
  * The recorded steps of one run, followed while its pipeline is told again. Pure: no clock, no I/O.
@@ -126,56 +114,6 @@ function sortKeys(value: unknown): unknown {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, member]) => [key, sortKeys(member)]),
   );
-}
-
-/**
- * The value as it will be replayed, so that the first telling and every later one see the same.
- * Throws when it is larger than 32 KB or not JSON (rule 4).
- */
-export function travelling(value: unknown, what: string): unknown {
-  const text = JSON.stringify(value);
-  if (text === undefined) return undefined;
-  const bytes = Buffer.byteLength(text);
-  if (bytes > maxStepBytes) {
-    throw new RangeError(
-      `The ${what} has ${bytes} bytes of JSON; at most ${maxStepBytes} travel between steps. ` +
-        "Put text and trees into the store and pass their reference.",
-    );
-  }
-  return JSON.parse(text);
-}
-
-/** What is kept of an error that a step threw. One with `forPeople` is told to people in those words. */
-export function recordError(error: unknown): RecordedError {
-  const { name, message } = error instanceof Error ? error : new Error(String(error));
-  const { forPeople } = (error ?? {}) as { forPeople?: { reason: string; advice: string } };
-  if (forPeople !== undefined) {
-    const { reason, advice } = forPeople;
-    return { name, message: shortened(reason), userFacing: true, transient: false, advice: shortened(advice) };
-  }
-  const userFacing = error instanceof UserFacingError;
-  return {
-    name,
-    message: shortened(message),
-    userFacing,
-    transient: userFacing && error.transient,
-    ...(userFacing && error.advice !== undefined ? { advice: shortened(error.advice) } : {}),
-  };
-}
-
-/** The typed error that the pipeline gets, when the step fails and on every replay. */
-export function replayError(recorded: RecordedError): Error {
-  if (recorded.userFacing) {
-    return new UserFacingError(recorded.message, { transient: recorded.transient, advice: recorded.advice });
-  }
-  const error = new Error(recorded.message);
-  error.name = recorded.name;
-  return error;
-}
-
-function shortened(text: string): string {
-  const limit = 8_000;
-  return text.length > limit ? `${text.slice(0, limit)}… (${text.length - limit} more characters)` : text;
 }
 
 function branchOf(path: string): string {

@@ -1,5 +1,6 @@
 import type { Decision, Run } from "../pipeline/run.ts";
-import { type History, inputHashOf, type Lookup, travelling } from "./history.ts";
+import { type History, inputHashOf, type Lookup } from "./history.ts";
+import { travelling } from "./travelling.ts";
 
 /** Does what the history does not hold yet. Both may return a promise that stays pending: then the run goes to sleep. */
 export interface Performer {

@@ -1,4 +1,3 @@
-import type { FiledIntent } from "./intent.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Step } from "./step.ts";
 import type { Steps } from "./steps/index.ts";
@@ -27,5 +26,8 @@ export interface Run {
   waitFor(signal: "decision", timeoutMinutes: number): Promise<Decision | "timed-out">;
 }
 
-/** A deterministic story told in named steps. Time, randomness, network and files live in steps. */
-export type Pipeline = (run: Run, input: FiledIntent) => Promise<Outcome>;
+/**
+ * A deterministic story told in named steps. Time, randomness, network and files live in steps, and so does what asked for
+ * the run: a story that is given no text can leave none in a platform's history.
+ */
+export type Pipeline = (run: Run) => Promise<Outcome>;

@@ -64,15 +64,29 @@ export type StepEnd =
   | { status: "running"; error?: StoredError; pauseSeconds: number; counted: boolean };
 
 /**
- * Records how an attempt ended. `output: undefined` is kept as absent and replays as undefined.
- * Returns the key of the run's work, which the step may have changed.
+ * Records how an attempt ended. `output: undefined` is kept as absent and replays as undefined. With `attempt`, only if no
+ * later one was begun meanwhile. Returns the key of the run's work, which the step may have changed.
  */
-export async function endStep(db: Queries, fence: Fence, path: string, end: StepEnd): Promise<string> {
+export async function endStep(
+  db: Queries,
+  fence: Fence,
+  path: string,
+  end: StepEnd,
+  attempt?: number,
+): Promise<string> {
   const changed = await db
     .update(steps)
     .set({ status: end.status, ...columnsOf(end) })
     .from(runs)
-    .where(and(eq(steps.runKey, fence.runKey), eq(steps.path, path), eq(runs.runKey, steps.runKey), holds(fence)))
+    .where(
+      and(
+        eq(steps.runKey, fence.runKey),
+        eq(steps.path, path),
+        attempt === undefined ? undefined : eq(steps.attempt, attempt),
+        eq(runs.runKey, steps.runKey),
+        holds(fence),
+      ),
+    )
     .returning({ workKey: runs.workKey });
   if (!changed[0]) throw new ExecutionLost(fence);
   return changed[0].workKey;

@@ -1,13 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  History,
-  inputHashOf,
-  type RecordedStep,
-  recordError,
-  replayError,
-  travelling,
-} from "../../src/engine/history.ts";
+import { History, inputHashOf, type RecordedStep } from "../../src/engine/history.ts";
+import { recordError, replayError } from "../../src/engine/recorded-error.ts";
+import { travelling } from "../../src/engine/travelling.ts";
 import { UserFacingError } from "../../src/pipeline/step.ts";
 
 const row = (path: string, over: Partial<RecordedStep> = {}): RecordedStep => ({

@@ -385,19 +385,21 @@ export function localSuite(name: string, openStage: () => Promise<LocalStage>): 
         expect(steps.find((step) => step.name === "deadly")?.error?.message).toContain("interrupted 3 times");
       });
 
-      test("an error with retryAfterSeconds does not use up an attempt", async () => {
-        let tries = 0;
+      test("an error with retryAfterSeconds does not use up an attempt, and pauses grow also when it says 0", async () => {
+        const triedAt: number[] = [];
         world.around = (moment, call) => {
           if (moment === "after" || call.name !== "model") return;
-          tries += 1;
-          if (tries <= 6) throw Object.assign(new Error("overloaded"), { retryAfterSeconds: 0.05 });
+          triedAt.push(performance.now());
+          if (triedAt.length <= 3) throw Object.assign(new Error("overloaded"), { retryAfterSeconds: 0 });
         };
         const { engine } = await boot({ "issue-to-pr": story(["model"]) }, { limits: quickLimits });
         const { runKey } = await engine.start(intentOf());
         const status = await untilState(engine, runKey, "ended");
         expect(status.outcome).toEqual(ready);
         const attempts = world.calls.filter((call) => call.name === "model").map((call) => call.attempt);
-        expect(attempts).toEqual([1, 1, 1, 1, 1, 1, 1]);
+        expect(attempts).toEqual([1, 1, 1, 1]);
+        const pauses = triedAt.slice(1).map((at, index) => at - triedAt[index]!);
+        expect(pauses.map((ms, index) => ms > [900, 900, 1_800][index]!)).toEqual([true, true, true]);
       });
 
       test("transient trouble that lasts longer than half an hour fails in words for people", async () => {

@@ -11,8 +11,8 @@ export interface ScriptedRun {
   waitFor(signal: "decision", timeoutMinutes: number): Promise<Decision | "timed-out">;
 }
 
-export function pipeline(tell: (run: ScriptedRun, intent: Intent) => Promise<Outcome | undefined>): Pipeline {
-  return (async (run: ScriptedRun, intent: Intent) => (await tell(run, intent)) ?? ready) as unknown as Pipeline;
+export function pipeline(tell: (run: ScriptedRun) => Promise<Outcome | undefined>): Pipeline {
+  return (async (run: ScriptedRun) => (await tell(run)) ?? ready) as unknown as Pipeline;
 }
 
 export const ready: Outcome = { kind: "ready", reason: "done" };

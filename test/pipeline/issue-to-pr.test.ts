@@ -1,9 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { FiledIntent } from "../../src/pipeline/intent.ts";
 import { issueToPr } from "../../src/pipeline/issue-to-pr.ts";
 import { scriptedRun } from "../support/scripted-run.ts";
 
-const intent = {} as FiledIntent;
 const base = {
   kind: "read",
   baseSha: "b".repeat(40),
@@ -41,7 +39,7 @@ const story = {
 describe("issueToPr", () => {
   test("issueToPr tells the story in order when everything passes at once", async () => {
     const { run, names } = scriptedRun(story);
-    expect(await issueToPr(run, intent)).toEqual(ready);
+    expect(await issueToPr(run)).toEqual(ready);
     expect(names).toEqual(Object.keys(story));
   });
 
@@ -58,7 +56,7 @@ describe("issueToPr", () => {
     ].entries()) {
       const outcome = { kind: "failed", reason: `ended by ${name} (${index})` };
       const { run, names } = scriptedRun({ ...story, [name]: [{ kind: "ended", outcome }] });
-      expect(await issueToPr(run, intent)).toEqual(outcome);
+      expect(await issueToPr(run)).toEqual(outcome);
       expect(names.at(-1)).toBe(name);
     }
   });
@@ -77,7 +75,7 @@ describe("issueToPr", () => {
         { kind: "checked", change: change("3") },
       ],
     });
-    await issueToPr(run, intent);
+    await issueToPr(run);
     expect(names.filter((name) => name === "write-change")).toHaveLength(3);
     const attempts = inputs.filter(({ name }) => name === "write-change").map(({ input }) => input["attempt"]);
     expect(attempts).toEqual([1, 2, 3]);
@@ -95,7 +93,7 @@ describe("issueToPr", () => {
         { kind: "checked", change: change("2", "one") },
       ],
     });
-    await issueToPr(same.run, intent);
+    await issueToPr(same.run);
     expect(same.names.filter((name) => name === "run-checks")).toHaveLength(2);
     const idle = scriptedRun({
       ...story,
@@ -104,7 +102,7 @@ describe("issueToPr", () => {
         { kind: "checked", change: change("1", "two") },
       ],
     });
-    await issueToPr(idle.run, intent);
+    await issueToPr(idle.run);
     expect(idle.names.filter((name) => name === "run-checks")).toHaveLength(2);
   });
 
@@ -119,7 +117,7 @@ describe("issueToPr", () => {
       "read-repository": [{ ...base, maxAttempts: 2 }],
       "run-checks": [next],
     });
-    await issueToPr(run, intent);
+    await issueToPr(run);
     expect(names.filter((name) => name === "write-change")).toHaveLength(2);
     expect(names.at(-1)).toBe("open-pull-request");
   });
@@ -133,9 +131,34 @@ describe("issueToPr", () => {
         { kind: "written", change: { sha: "1" } },
       ],
     });
-    await issueToPr(run, intent);
+    await issueToPr(run);
     expect(names.filter((name) => name === "write-change")).toHaveLength(3);
     expect(names.filter((name) => name === "run-checks")).toHaveLength(1);
+  });
+
+  test("issueToPr goes on with what was written when the writing fails for good", async () => {
+    const failing = (error: Error) => ({
+      ...story,
+      "write-change": [
+        { kind: "unfinished", change: { sha: "0", attempts: 1 } },
+        () => {
+          throw error;
+        },
+      ],
+    });
+    const told = Object.assign(new Error("The model is overloaded."), { name: "UserFacingError" });
+    const kept = scriptedRun({
+      ...failing(told),
+      "keep-written": [{ kind: "written", change: { sha: "0", attempts: 1, stopped: "…" } }],
+    });
+    expect(await issueToPr(kept.run, intent)).toEqual(ready);
+    expect(kept.names.slice(6, 10)).toEqual(["write-change", "write-change", "keep-written", "run-checks"]);
+    const input = kept.inputs.find(({ name }) => name === "keep-written")?.input;
+    expect(input).toMatchObject({ attempt: 1, change: { sha: "0" }, failure: "The model is overloaded." });
+
+    const nothing = scriptedRun({ ...failing(new Error("boom")), "keep-written": [{ kind: "nothing" }] });
+    await expect(issueToPr(nothing.run, intent)).rejects.toThrow("boom");
+    expect(nothing.inputs.at(-1)?.input["failure"]).toBeUndefined();
   });
 
   test("issueToPr waits for the plan where it is asked for, and plans anew after an edit", async () => {
@@ -151,7 +174,7 @@ describe("issueToPr", () => {
         { kind: "approve", actor: "alice" },
       ],
     );
-    await issueToPr(run, intent);
+    await issueToPr(run);
     expect(names.slice(4, 12)).toEqual([
       "analyse-issue",
       "ask-plan",
@@ -171,7 +194,7 @@ describe("issueToPr", () => {
       "read-repository": [{ ...base, openAt: "start" }],
       "open-draft": [{ sha: "empty" }],
     });
-    await issueToPr(run, intent);
+    await issueToPr(run);
     expect(names.indexOf("open-draft")).toBeLessThan(names.indexOf("write-change"));
     expect(inputs.find(({ name }) => name === "publish-change")?.input["ontoSha"]).toBe("empty");
   });

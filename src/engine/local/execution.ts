@@ -1,12 +1,9 @@
 import type { Logger } from "pino";
-import type { StepLimits } from "../../pipeline/limits.ts";
 import type { Outcome } from "../../pipeline/outcome.ts";
 import type { Decision, Pipeline } from "../../pipeline/run.ts";
-import { Cancelled, LeaseLost, UserFacingError } from "../../pipeline/step.ts";
-import type { Db } from "../../store/database.ts";
+import { Cancelled, LeaseLost } from "../../pipeline/step.ts";
 import { holdsNow, type RunRecord } from "../../store/executions.ts";
 import {
-  beginStep,
   beginWait,
   dropSteps,
   ExecutionLost,
@@ -16,42 +13,15 @@ import {
   takeSignal,
 } from "../../store/journal.ts";
 import { type TurnLimits, takeTurn } from "../../store/turns.ts";
-import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
-import {
-  History,
-  inputHashOf,
-  type Lookup,
-  type RecordedError,
-  type RecordedStep,
-  recordError,
-  replayError,
-  travelling,
-} from "../history.ts";
+import { type AttemptContext, abortGraceSeconds, attemptStep, Draining, needsTurn } from "../attempt.ts";
+import { History, inputHashOf, type Lookup, type RecordedStep } from "../history.ts";
+import { replayError } from "../recorded-error.ts";
 import { createRun, type Performer } from "../replay.ts";
 
-/** Steps that need neither the work's turn nor a lease (architecture.md rule 11). */
-const withoutTurn = new Set(["authorise-trigger", "report-outcome"]);
 /** A pause up to this long is waited for in the slot; a longer one frees it. */
 const longestPauseInSlotSeconds = 2;
-/** Transient faults do not use up attempts, but together they last at most this long. */
-const longestTroubleMinutes = 30;
-/** How long a step that was told to stop is waited for. Whatever it does later has no effect: it has lost the run. */
-const abortGraceSeconds = 3;
 /** An execution that lives longer gives its slot to others and goes on with its next job. */
 const maxExecutionMinutes = 60;
-
-/** The process is asked to end: the step is done again by the next one, and this attempt is not counted. */
-export class Draining extends Error {
-  override name = "Draining";
-  constructor() {
-    super("The process is shutting down; the step will be done again by the next one");
-  }
-}
-
-/** The run stopped because its step took longer than its limit. */
-class StepTimedOut extends Error {
-  override name = "StepTimedOut";
-}
 
 /** The place in which an execution is done. */
 export interface Slot {
@@ -60,15 +30,9 @@ export interface Slot {
   promote(): boolean;
 }
 
-export interface ExecutionContext {
-  db: Db;
+export interface ExecutionContext extends AttemptContext {
   log: Logger;
-  executeStep: ExecuteStep;
-  onEvent(event: EngineEvent): void;
   turnLimits: TurnLimits;
-  /** Minutes, attempts and pauses of each step. */
-  limitsOf(name: string): StepLimits;
-  backoffSecondsBefore(name: string, attempt: number): number;
   /** Whether a recorded output still fits its step's schema. */
   fits(name: string, output: unknown): boolean;
 }
@@ -132,7 +96,7 @@ export class Execution {
   async tell(pipeline: Pipeline): Promise<Told> {
     const recorded = (await readSteps(this.#context.db, this.fence.runKey)) as RecordedStep[];
     const history = new History(recorded, this.#context.fits);
-    const telling = (async () => pipeline(createRun(history, this.#performer()), this.#run.intent))();
+    const telling = (async () => pipeline(createRun(history, this.#performer())))();
     telling.catch(() => undefined);
     return Promise.race([
       telling.then((outcome) => ({ kind: "outcome" as const, outcome })),
@@ -198,49 +162,36 @@ export class Execution {
     inputHash: string;
   }): Promise<unknown> {
     const { db } = this.#context;
-    const { lookup, name, inputHash } = call;
+    const { lookup, name, input, inputHash } = call;
     const { path } = lookup;
     await this.#prepare(lookup, name);
-    const limits = this.#context.limitsOf(name);
     let last = lookup.begun;
     for (;;) {
-      if (last && last.attempt >= limits.attempts) return this.#fail(path, name, last.attempt, usedUp(last, name));
-      const attempt = await this.#journal(beginStep(db, this.fence, { path, name, inputHash }));
-      const startedAt = Date.now();
-      const event = { runKey: this.fence.runKey, pipeline: this.#run.pipeline, path, name, attempt };
-      this.#context.onEvent({ kind: "step-started", ...event });
-      const tried = await this.#try(call, path, attempt);
-      const durationMs = Date.now() - startedAt;
-      if ("output" in tried) {
-        // The step may have found that the work is another one's: a pull request keeps its issue's key.
-        this.#workKey = await this.#journal(endStep(db, this.fence, path, { status: "done", output: tried.output }));
-        this.#context.onEvent({ kind: "step-finished", ...event, status: "done", durationMs });
-        return tried.output;
-      }
-      const next = this.#decide(name, attempt, tried.error, last?.transientSince ?? null);
-      const error = recordError(tried.error);
-      if (next.kind === "fail" && next.tried !== undefined && error.userFacing)
-        error.advice = [next.tried, error.advice].filter((text) => text !== undefined).join("\n\n");
-      const status = next.kind === "fail" ? ("failed" as const) : ("retrying" as const);
-      this.#context.onEvent({ kind: "step-finished", ...event, status, durationMs, error: tried.error });
-      if (next.kind === "fail") {
-        await this.#journal(endStep(db, this.fence, path, { status: "failed", error }));
-        throw replayError(error);
-      }
-      const { pauseSeconds, counted } = next;
-      await this.#journal(endStep(db, this.fence, path, { status: "running", error, pauseSeconds, counted }));
-      last = {
+      const attempted = await attemptStep(this.#context, {
+        fence: this.fence,
+        intent: this.#run.intent,
+        pipeline: this.#run.pipeline,
+        workKey: this.#workKey,
         path,
         name,
-        attempt: counted ? attempt : attempt - 1,
-        status: "running",
+        input,
         inputHash,
-        output: null,
-        error,
-        retryAt: null,
-        transientSince: counted ? null : (last?.transientSince ?? new Date()),
-      };
-      await this.#pause(pauseSeconds);
+        last,
+        signal: this.#abort.signal,
+        heldLease: () => holdsNow(db, this.fence, this.#needsTurn(name)),
+        rethrowStop: (error) => this.#rethrowStop(error, path),
+        journal: (write) => this.#journal(write),
+      });
+      switch (attempted.kind) {
+        case "done":
+          this.#workKey = attempted.workKey;
+          return attempted.output;
+        case "failed":
+          throw replayError(attempted.error);
+        case "again":
+          last = attempted.last;
+          await this.#pause(attempted.pauseSeconds);
+      }
     }
   }
 
@@ -261,7 +212,7 @@ export class Execution {
   }
 
   #needsTurn(name: string): boolean {
-    return this.#run.pipeline !== "answer-command" && !withoutTurn.has(name);
+    return needsTurn(this.#run.pipeline, name);
   }
 
   /** Once for an execution, also when branches ask at the same time; only in the lane that has slots for long work. */
@@ -272,44 +223,6 @@ export class Execution {
       return taken;
     });
     return this.#turn;
-  }
-
-  async #try(
-    { name, input }: { name: string; input: unknown },
-    path: string,
-    attempt: number,
-  ): Promise<{ output: unknown } | { error: unknown }> {
-    const { minutes } = this.#context.limitsOf(name);
-    const deadline = new Date(Date.now() + minutes * 60_000);
-    const timedOut = new AbortController();
-    const timer = setTimeout(
-      () => timedOut.abort(new StepTimedOut(`${name} took longer than its limit of ${minutes} minutes`)),
-      minutes * 60_000,
-    );
-    const signal = AbortSignal.any([this.#abort.signal, timedOut.signal]);
-    try {
-      const output = await untilAborted(
-        this.#context.executeStep({
-          intent: this.#run.intent,
-          runKey: this.fence.runKey,
-          workKey: this.#workKey,
-          path,
-          name,
-          input,
-          attempt,
-          deadline,
-          signal,
-          heldLease: () => holdsNow(this.#context.db, this.fence, this.#needsTurn(name)),
-        }),
-        signal,
-      );
-      return { output: travelling(output, `output of ${name}`) };
-    } catch (error) {
-      await this.#rethrowStop(error, path);
-      return { error: timedOut.signal.aborted ? timedOut.signal.reason : error };
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** An attempt that was stopped from outside is no failure of the step. */
@@ -324,42 +237,6 @@ export class Execution {
       );
     }
     throw this.#stopReason;
-  }
-
-  #decide(
-    name: string,
-    attempt: number,
-    error: unknown,
-    transientSince: Date | null,
-  ): { kind: "fail"; tried?: string } | { kind: "again"; pauseSeconds: number; counted: boolean } {
-    if (error instanceof RangeError) return { kind: "fail" };
-    if (error instanceof UserFacingError && !error.transient) return { kind: "fail" };
-    const { retryAfterSeconds, permanent } = error as { retryAfterSeconds?: unknown; permanent?: unknown };
-    if (permanent === true) return { kind: "fail" };
-    if (typeof retryAfterSeconds === "number") {
-      const troubleMs = transientSince ? Date.now() - transientSince.getTime() : 0;
-      if (troubleMs > longestTroubleMinutes * 60_000)
-        return { kind: "fail", tried: `It was tried again, with pauses, for ${longestTroubleMinutes} minutes.` };
-      return { kind: "again", pauseSeconds: Math.min(600, Math.max(0.1, retryAfterSeconds)), counted: false };
-    }
-    if (attempt >= this.#context.limitsOf(name).attempts) return { kind: "fail" };
-    return { kind: "again", pauseSeconds: this.#context.backoffSecondsBefore(name, attempt + 1), counted: true };
-  }
-
-  async #fail(path: string, name: string, attempt: number, error: RecordedError): Promise<never> {
-    await this.#journal(endStep(this.#context.db, this.fence, path, { status: "failed", error }));
-    const { runKey } = this.fence;
-    const event = {
-      runKey,
-      pipeline: this.#run.pipeline,
-      path,
-      name,
-      attempt,
-      status: "failed" as const,
-      durationMs: 0,
-    };
-    this.#context.onEvent({ kind: "step-finished", ...event, error: replayError(error) });
-    throw replayError(error);
   }
 
   async #wait(call: {
@@ -444,33 +321,4 @@ function together(sleeping: readonly Asleep[]): Asleep {
   const state =
     (["waiting-turn", "waiting-decision"] as const).find((candidate) => states.includes(candidate)) ?? "running";
   return alarms.length > 0 ? { state, wakeInSeconds: Math.min(...alarms) } : { state };
-}
-
-function usedUp(begun: RecordedStep, name: string): RecordedError {
-  return (
-    begun.error ?? {
-      name: "Interrupted",
-      message: `${name} was interrupted ${begun.attempt} times and is not tried again`,
-      userFacing: false,
-      transient: false,
-    }
-  );
-}
-
-/** The promise, but no longer than the grace after an abort: what ignores the signal is left behind. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const given = Promise.withResolvers<never>();
-  given.promise.catch(() => undefined);
-  let timer: NodeJS.Timeout | undefined;
-  const abandon = () => {
-    timer = setTimeout(() => given.reject(signal.reason), abortGraceSeconds * 1000);
-  };
-  if (signal.aborted) abandon();
-  else signal.addEventListener("abort", abandon, { once: true });
-  try {
-    return await Promise.race([work, given.promise]);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", abandon);
-  }
 }

@@ -21,9 +21,10 @@ import {
 import { ExecutionLost, type Fence } from "../../store/journal.ts";
 import type { OpenStore } from "../../store/open-store.ts";
 import { endRun, type Granted, grantableEverywhere, placeOf, sleepRun, type TurnLimits } from "../../store/turns.ts";
+import { Draining } from "../attempt.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
-import { type Asleep, Draining, Execution, type ExecutionContext, type Slot } from "./execution.ts";
+import { type Asleep, Execution, type ExecutionContext, type Slot } from "./execution.ts";
 import { Intake } from "./intake.ts";
 import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
 import { openSpool } from "./spool.ts";

@@ -246,7 +246,7 @@ const deploys = new Set<Promise<void>>();
 
 /** The story of a later version: it reads the issue once more before the change is written, and what follows is done again. */
 function withAnotherStep(told: Pipeline): Pipeline {
-  return (run, intent) => {
+  return (run) => {
     let base: Parameters<Run["step"]>[1] | undefined;
     const changed: Run = {
       ...run,
@@ -259,7 +259,7 @@ function withAnotherStep(told: Pipeline): Pipeline {
       parallel: (branches) => run.parallel(branches),
       waitFor: (signal, minutes) => run.waitFor(signal, minutes),
     };
-    return told(changed, intent);
+    return told(changed);
   };
 }
 
