@@ -1,5 +1,5 @@
 import type { Outcome } from "./outcome.ts";
-import type { Pipeline, Run, StepOutput } from "./run.ts";
+import type { Pipeline, Run, StepInput, StepOutput } from "./run.ts";
 
 type Base = Extract<StepOutput<"read-repository">, { kind: "read" }>;
 type Analysis = Extract<StepOutput<"analyse-issue">, { kind: "plan" }>;
@@ -68,10 +68,9 @@ export async function writeUntilChecksPass(
   let change: Change = { sha: start.sha, attempts: 0, summaryBlob: undefined, checks: undefined, stopped: undefined };
   for (let attempt = 1; attempt <= base.maxAttempts; attempt += 1) {
     const before = change;
-    let written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: before, start });
-    while (written.kind === "unfinished") {
-      written = await run.step("write-change", { base, analysis, contextBlob, attempt, change: written.change, start });
-    }
+    const slice = { base, analysis, contextBlob, attempt, start };
+    let written = await writeSlice(run, { ...slice, change: before });
+    while (written.kind === "unfinished") written = await writeSlice(run, { ...slice, change: written.change });
     if (written.kind === "ended") return written;
     const checked = await run.step("run-checks", {
       base,
@@ -87,4 +86,23 @@ export async function writeUntilChecksPass(
     if (attempt > 1 && (change.sha === before.sha || failure.signature === before.checks?.failure?.signature)) break;
   }
   return { kind: "written", change };
+}
+
+/** One slice of the writing. Where it fails for good, what the turns before had written goes on as a draft (P6). */
+async function writeSlice(run: Run, slice: StepInput<"write-change">): Promise<StepOutput<"write-change">> {
+  try {
+    return await run.step("write-change", slice);
+  } catch (error) {
+    const { base, attempt, change, start } = slice;
+    // After a cancel this rejects as every step does.
+    const kept = await run.step("keep-written", { base, attempt, change, startSha: start.sha, failure: told(error) });
+    if (kept.kind === "nothing") throw error;
+    return kept;
+  }
+}
+
+/** The words of an error that was made for people. */
+function told(error: unknown): string | undefined {
+  const { name, message } = error as Error;
+  return name === "UserFacingError" ? message : undefined;
 }

@@ -13,6 +13,7 @@ const table: Record<string, StepLimits> = {
   "prepare-environment": { minutes: 14, attempts: 2, backoffSeconds: 2 },
   "analyse-issue": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "write-change": { minutes: 10, attempts: 4, backoffSeconds: 5 },
+  "keep-written": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "run-checks": { minutes: 14, attempts: 2, backoffSeconds: 2 },
   "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
 };

@@ -8,7 +8,7 @@ const checklist: { title: string; steps: string[]; optional?: boolean }[] = [
   { title: "Plan the change", steps: ["select-context", "analyse-issue"] },
   { title: "Get the plan approved", steps: ["ask-plan", "settle-plan"], optional: true },
   { title: "Prepare the environment", steps: ["prepare-environment", "open-draft", "merge-base"] },
-  { title: "Write the change", steps: ["write-change"] },
+  { title: "Write the change", steps: ["write-change", "keep-written"] },
   { title: "Run the checks", steps: ["run-checks"] },
   { title: "Guard the change", steps: ["guard-change"] },
   { title: "Push and open the pull request", steps: ["publish-change", "reply-threads", "open-pull-request"] },

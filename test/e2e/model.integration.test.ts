@@ -86,6 +86,43 @@ describe("The model", () => {
   });
 });
 
+describe("What was written when the writing came to no end", () => {
+  const written = 'replaceAll("ß", "ss")';
+
+  test("goes on as a draft when the model's server stays away for good", async ({ start }) => {
+    const s = await start({
+      model: (request) =>
+        request.stage === "write-change" && request.turn > 0
+          ? {
+              status: 401,
+              body: { type: "error", error: { type: "authentication_error", message: "invalid x-api-key" } },
+            }
+          : simpleWork(request),
+    });
+    const issue = s.labelIssue();
+    const run = await s.ended(issue);
+    const reason = "The change may not be finished: The model's provider did not accept Millwright's credentials.";
+    expect(run.outcome).toMatchObject({ kind: "draft", detail: expect.stringContaining(reason) });
+    expect(await s.repository.file("src/slugify.js", pullOf(s, run).headRef)).toContain(written);
+    expect(pullOf(s, run).issue.body).toContain(`What was not done\n\n- ${reason}`);
+    expect(labelsOf(s, issue)).toEqual(["agent:needs-review"]);
+  });
+
+  test("goes on as a draft when a process died in mid-writing and the next one finds the budget used up", async ({
+    start,
+  }) => {
+    const s = await start({
+      model: (request) => (request.stage === "write-change" && request.turn > 0 ? "silence" : simpleWork(request)),
+    });
+    const issue = s.labelIssue();
+    await s.until("the second turn to be asked for", () => s.modelRequests() === 3);
+    await s.restartApp({ MILLWRIGHT_RUN_TOKENS: "1" });
+    const run = await s.ended(issue);
+    expect(run.outcome).toMatchObject({ kind: "draft", detail: expect.stringContaining("used up") });
+    expect(await s.repository.file("src/slugify.js", pullOf(s, run).headRef)).toContain(written);
+  });
+});
+
 describe("A plan", () => {
   test("that is rejected is not built", async ({ start }) => {
     const s = await start({ config: "plan: ask\n" });

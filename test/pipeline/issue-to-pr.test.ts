@@ -151,13 +151,13 @@ describe("issueToPr", () => {
       ...failing(told),
       "keep-written": [{ kind: "written", change: { sha: "0", attempts: 1, stopped: "…" } }],
     });
-    expect(await issueToPr(kept.run, intent)).toEqual(ready);
+    expect(await issueToPr(kept.run)).toEqual(ready);
     expect(kept.names.slice(6, 10)).toEqual(["write-change", "write-change", "keep-written", "run-checks"]);
     const input = kept.inputs.find(({ name }) => name === "keep-written")?.input;
     expect(input).toMatchObject({ attempt: 1, change: { sha: "0" }, failure: "The model is overloaded." });
 
     const nothing = scriptedRun({ ...failing(new Error("boom")), "keep-written": [{ kind: "nothing" }] });
-    await expect(issueToPr(nothing.run, intent)).rejects.toThrow("boom");
+    await expect(issueToPr(nothing.run)).rejects.toThrow("boom");
     expect(nothing.inputs.at(-1)?.input["failure"]).toBeUndefined();
   });
 

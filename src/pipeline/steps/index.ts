@@ -4,6 +4,7 @@ import { authoriseTrigger } from "./authorise-trigger.ts";
 import { carryOutCommand } from "./carry-out-command.ts";
 import { deleteData } from "./delete-data.ts";
 import { guardChange } from "./guard-change.ts";
+import { keepWritten } from "./keep-written.ts";
 import { mergeBase } from "./merge-base.ts";
 import { openDraft } from "./open-draft.ts";
 import { openPullRequest } from "./open-pull-request.ts";
@@ -27,6 +28,7 @@ export const steps = {
   "carry-out-command": carryOutCommand,
   "delete-data": deleteData,
   "guard-change": guardChange,
+  "keep-written": keepWritten,
   "merge-base": mergeBase,
   "open-draft": openDraft,
   "open-pull-request": openPullRequest,

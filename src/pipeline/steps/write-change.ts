@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { Prompt, WorkResult } from "../../agent/model.ts";
 import { neutralise } from "../../policy/neutralise.ts";
-import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Change, ContextText, Ended, ended, Plan, Task } from "./shapes.ts";
@@ -11,6 +10,7 @@ import { fileDocument, readDocument } from "./support/documents.ts";
 import { botPerson } from "./support/people.ts";
 import { promptFor } from "./support/prompt.ts";
 import { configOf, openJob } from "./support/repository.ts";
+import { fileBundle, savedSlice, withWritten } from "./support/slice.ts";
 
 /** One slice of writing is at most this long: a lost machine loses no more than one slice. */
 const sliceMinutes = 4;
@@ -24,9 +24,6 @@ const Input = z.object({
   /** Where this writing began, and which of its files carry conflict marks (B17). */
   start: z.object({ sha: z.string(), conflicts: z.array(z.string()) }),
 });
-
-const Saved = z.object({ sha: z.string(), transcriptBlob: z.string(), bundleBlob: z.string().optional() });
-type Saved = z.infer<typeof Saved>;
 
 /**
  * The agent writes in the job's tree, one slice at a time. After every turn the tree's commit and the transcript are
@@ -43,11 +40,12 @@ export const writeChange = defineStep({
   async run(input, deps, ctx) {
     const { base, attempt, change, start } = input;
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), sliceMinutes);
-    if (remaining.kind === "used-up")
-      return stopped(input, change, remaining.reason, "Next: have the limit raised, or trigger the run again later.");
-    const lastResort = await deps.store.notes.get(ctx.runKey, "last-resort");
-    const note = `writing:${attempt}${lastResort === undefined ? "" : ":last-resort"}`;
-    const saved = await savedSlice(deps, ctx, note);
+    if (remaining.kind === "used-up") {
+      const advice = "Next: have the limit raised, or trigger the run again later.";
+      return stopped(input, await withWritten(deps, ctx, input), remaining.reason, advice);
+    }
+    const slice = await savedSlice(deps, ctx, attempt);
+    const { saved, lastResort } = slice;
     const job = await openJob(deps, ctx, base, saved ?? change);
     await job.reset(saved?.sha ?? change.sha);
     let head = saved?.sha ?? change.sha;
@@ -67,7 +65,7 @@ export const writeChange = defineStep({
         if (turn.toolCalls.length > 0)
           head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
         const transcriptBlob = await fileDocument(deps, ctx, "transcript", turn.transcript);
-        await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ sha: head, transcriptBlob } satisfies Saved));
+        await slice.save({ sha: head, transcriptBlob });
         for (const call of turn.toolCalls) ctx.progress({ message: `${call.name} ${call.detail}`.trim() });
       },
     });
@@ -75,9 +73,8 @@ export const writeChange = defineStep({
     const bundleBlob = head === base.baseSha ? undefined : await fileBundle(deps, ctx, job, head);
     const next: Change = { ...change, sha: head, bundleBlob, attempts: attempt };
     if (result.kind === "unfinished") {
-      const now = await savedSlice(deps, ctx, note);
-      if (now !== undefined)
-        await deps.store.notes.set(ctx.runKey, note, JSON.stringify({ ...now, sha: head, bundleBlob } satisfies Saved));
+      const { saved: now } = await savedSlice(deps, ctx, attempt);
+      if (now !== undefined) await slice.save({ ...now, sha: head, bundleBlob });
       return { kind: "unfinished" as const, change: next };
     }
     if (result.kind !== "done") {
@@ -106,19 +103,6 @@ export const writeChange = defineStep({
     return { kind: "written" as const, change: { ...next, summaryBlob } };
   },
 });
-
-async function savedSlice(deps: Deps, ctx: StepContext, note: string): Promise<Saved | undefined> {
-  const text = await deps.store.notes.get(ctx.runKey, note);
-  return text === undefined ? undefined : Saved.parse(JSON.parse(text));
-}
-
-function fileBundle(deps: Deps, ctx: StepContext, job: Job, sha: string): Promise<string> {
-  return job
-    .bundle(sha)
-    .then((bundle) =>
-      deps.store.blobs.put(bundle, { repositoryId: ctx.intent.work.repositoryId, runKey: ctx.runKey, kind: "bundle" }),
-    );
-}
 
 /** Partial results are kept (P6): what was written so far goes on as a draft; without any change it is a failure. */
 function stopped({ start }: z.infer<typeof Input>, change: Change, reason: string, detail: string) {
