@@ -1,3 +1,4 @@
+import { analysis } from "../../test/support/model-replies.ts";
 import { type RawReply, type RawRequest, startRawModel } from "../../test/support/scripted-model.ts";
 import { type Child, serve, startChild } from "./child.ts";
 
@@ -26,7 +27,8 @@ async function start({ story, meet = 1 }: ModelOptions) {
   const { url } = await startRawModel(async (request): Promise<RawReply> => {
     if (request.path.includes("count_tokens")) return { status: 200, body: { input_tokens: 1_000 } };
     const stage = /stage: ([a-z-]+)/.exec(JSON.stringify(request.body.system ?? ""))?.[1];
-    if (stage === "analyse-issue") return { message: { content: JSON.stringify(analysis(story)) } };
+    if (stage === "analyse-issue")
+      return analysis({ title: "show twenty entries on one page", ...(story === "question" && unclear) });
     if (turnOf(request) > 0) return { message: { content: "The limit is 20 now, and the test says so." } };
     await meeting();
     return { message: { content: edits } };
@@ -38,6 +40,7 @@ function turnOf(request: RawRequest): number {
   return (request.body.messages as { role: string }[]).filter(({ role }) => role === "assistant").length;
 }
 
+const unclear = { doable: "needs-answers", openQuestions: ["Is 20 meant for every list?"] };
 const edits = [edit("src/limits.js", "pageLimit = 10", "pageLimit = 20"), edit("test/limits.sh", "= 10", "= 20")];
 
 function edit(file_path: string, old_string: string, new_string: string) {
@@ -46,22 +49,6 @@ function edit(file_path: string, old_string: string, new_string: string) {
     id: `toolu_${file_path}`.replaceAll(/\W/g, "_"),
     name: "edit",
     input: { file_path, old_string, new_string },
-  };
-}
-
-function analysis(story: ModelOptions["story"]) {
-  return {
-    summary: "The number of entries on one page is to be raised from 10 to 20.",
-    acceptanceCriteria: ["pageLimit is 20."],
-    relevantFiles: [{ path: "src/limits.js", reason: "the limit" }],
-    plan: ["Raise the limit.", "Let the test expect it."],
-    commitType: "fix",
-    title: "show twenty entries on one page",
-    size: "small",
-    risk: "low",
-    riskReason: "One constant.",
-    openQuestions: story === "question" ? ["Is 20 meant for every list?"] : [],
-    doable: story === "question" ? "needs-answers" : "yes",
   };
 }
 

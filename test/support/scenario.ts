@@ -6,8 +6,11 @@ import { type LocalApp, startApp, startGitHub } from "./local-app.ts";
 import type { LocalGitHub, RepositoryInput, RepositoryView } from "./local-github/index.ts";
 import { checkRunJson, repositoryUrl } from "./local-github/serialise.ts";
 import type { CheckRun, Comment, Installation, Pull } from "./local-github/types.ts";
+import { analysis, finish, useTools } from "./model-replies.ts";
 import { sampleIssues } from "./sample-issues.ts";
 import { type RawReply, type RawRequest, startRawModel, startScriptedModel } from "./scripted-model.ts";
+
+export { analysis, finish, useTools };
 
 type Sample = keyof typeof sampleIssues;
 type Answers = (asked: { stage: string; turn: number; request: RawRequest }) => RawReply | Promise<RawReply>;
@@ -145,41 +148,6 @@ async function startModel(sample: Sample, answers: Answers | undefined) {
   });
   const sent = () => model.requests.filter(({ path }) => !path.includes("count_tokens"));
   return { url: model.url, requests: () => sent().length, sent, close: () => model.close() };
-}
-
-/** A structured answer of the analysis, with what the test wants different. */
-export function analysis(change: Record<string, unknown> = {}): RawReply {
-  const whole = {
-    summary: "The issue asks for a change.",
-    acceptanceCriteria: ["It works."],
-    relevantFiles: [{ path: "src/slugify.js", reason: "the function" }],
-    plan: ["Change it.", "Test it."],
-    commitType: "fix",
-    title: "change it",
-    size: "small",
-    risk: "low",
-    riskReason: "Small.",
-    openQuestions: [],
-    doable: "yes",
-    ...change,
-  };
-  return { message: { content: JSON.stringify(whole) } };
-}
-
-let calls = 0;
-
-/** A turn that calls tools. */
-export function useTools(...uses: [name: string, input: Record<string, unknown>][]): RawReply {
-  const content = uses.map(([name, input]) => {
-    calls += 1;
-    return { type: "tool_use", id: `toolu_${calls}`, name, input };
-  });
-  return { message: { content } };
-}
-
-/** The last words of a piece of work. */
-export function finish(text = "Done."): RawReply {
-  return { message: { content: text } };
 }
 
 /** Makes `ß` of slugify `ss`, with a test: the same simple work for every stage that writes. */

@@ -3,6 +3,7 @@ import { estimateJsonTokens } from "../../../src/agent/tokens.ts";
 import type { RunRow } from "../../../src/store/store.ts";
 import type { RepositoryView } from "../../support/local-github/index.ts";
 import { seededRandom } from "../../support/local-github/random.ts";
+import { analysisText } from "../../support/model-replies.ts";
 import { messageEvents, type RawMessage, type RawReply, startScriptedModel } from "../../support/scripted-model.ts";
 import type { ChaosOptions, ChaosScenario, Findings } from "../chaos.ts";
 import { bytesAt, type ModelFault, modelFaults } from "../support/model-faults.ts";
@@ -248,9 +249,12 @@ class ModelFaults {
           .map((fault) => ({ ...this.#planned(fault), place })),
       );
     const shuffled = this.#shuffled(all);
-    // The short version has one of each kind.
+    // The short version has one of each kind, of which one stays away in mid-writing.
     const firsts = ["transient", "repaired", "hopeless"].map(
-      (kind) => shuffled.find(({ fault }) => fault.kind === kind)!,
+      (kind) =>
+        shuffled.find(
+          ({ fault, place }) => fault.kind === kind && (kind !== "transient" || place === "write-change:1"),
+        )!,
     );
     return [...firsts, ...shuffled.filter((one) => !firsts.includes(one))];
   }
@@ -266,7 +270,11 @@ class ModelFaults {
     this.#expectNamed(one, run, number);
     const { detail = "" } = run.outcome ?? {};
     const passes = planned.fault.kind === "transient";
-    if (passes && !detail.includes("tried again, with pauses, for 30 minutes"))
+    // From its second request on the writing has made whole edits, which are kept whatever happens (P6).
+    const kept = !/^(analyse-issue|write-change:0)/.test(planned.place);
+    if (kept && run.outcome?.kind !== "draft")
+      this.#violated(`${one.name}: ended with ${JSON.stringify(run.outcome)} instead of a draft of what was written`);
+    if (!kept && passes && !detail.includes("tried again, with pauses, for 30 minutes"))
       this.#violated(`${one.name}: ended with ${JSON.stringify(run.outcome)}, which does not say what was tried`);
     if (planned.fault.kind === "hopeless" && one.served > 1)
       this.#violated(`${one.name}: asked ${one.served} times for what is refused for ever`);
@@ -276,7 +284,7 @@ class ModelFaults {
   /** Runs with aimock in the model's place, which drops, garbles and disconnects nearly half of all requests by chance. */
   async #chaosOfAimock(times: number): Promise<void> {
     const mock = await startScriptedModel();
-    mock.on({ systemMessage: "stage: analyse-issue" }, { content: JSON.stringify(analysis) });
+    mock.on({ systemMessage: "stage: analyse-issue" }, { content: analysed });
     for (const [stage, turns] of Object.entries(work)) {
       for (let turn = 0; turn <= turns.length; turn += 1) {
         const toolCalls = (turns[turn] ?? []).map(([name, input]) => ({
@@ -649,7 +657,7 @@ class ModelFaults {
         content: [{ type: "text", text: "I make the change." }, ...uses.map((use) => this.#use(use, "good"))],
         usage,
       };
-    return { content: work[stage] === undefined ? JSON.stringify(analysis) : "The limit is 20 now.", usage };
+    return { content: work[stage] === undefined ? analysed : "The limit is 20 now.", usage };
   }
 
   #use([name, input]: Use, prefix: string) {
@@ -677,19 +685,11 @@ class ModelFaults {
   }
 }
 
-const analysis = {
-  summary: "The number of entries on one page is to be raised from 10 to 20.",
-  acceptanceCriteria: ["pageLimit is 20."],
+const analysed = analysisText({
   relevantFiles: [{ path: "src/limits.js", reason: "the limit" }],
   plan: ["Raise it.", "Let the test expect it."],
-  commitType: "fix",
   title: "show twenty entries on one page",
-  size: "small",
-  risk: "low",
-  riskReason: "One number.",
-  openQuestions: [],
-  doable: "yes",
-};
+});
 
 /** A provider's count: three characters of code are a token, which is less than our own estimate. */
 function tokensOf(body: Record<string, unknown>): number {

@@ -1,6 +1,7 @@
 import { sampleProject } from "../../../bench/support/sample-project.ts";
 import type { LocalGitHub, RepositoryView } from "../../support/local-github/index.ts";
 import type { Comment, Reaction } from "../../support/local-github/types.ts";
+import { analysis } from "../../support/model-replies.ts";
 import type { RawReply, RawRequest } from "../../support/scripted-model.ts";
 
 /** Owns the App and every repository. */
@@ -33,7 +34,7 @@ export async function pagesModel(request: RawRequest, latencyMs = 0): Promise<Ra
   if (!asksModel(request)) return { status: 200, body: { input_tokens: 1_000 } };
   await new Promise((resolve) => setTimeout(resolve, latencyMs));
   const stage = /stage: ([a-z-]+)/.exec(JSON.stringify(request.body.system ?? ""))?.[1];
-  if (stage === "analyse-issue") return { message: { content: JSON.stringify(analysis) } };
+  if (stage === "analyse-issue") return analysis({ title: "show twenty entries on one page" });
   const turn = (request.body.messages as { role: string }[]).filter(({ role }) => role === "assistant").length;
   const edit = edits[turn];
   return { message: { content: edit === undefined ? "The limit is 20 now, and the test says so." : [edit] } };
@@ -50,20 +51,6 @@ function edit(file_path: string, old_string: string, new_string: string) {
   const id = `toolu_${file_path}`.replaceAll(/\W/g, "_");
   return { type: "tool_use", id, name: "edit", input: { file_path, old_string, new_string } };
 }
-
-const analysis = {
-  summary: "The number of entries on one page is to be raised from 10 to 20.",
-  acceptanceCriteria: ["pageLimit is 20."],
-  relevantFiles: [{ path: "src/limits.js", reason: "the limit" }],
-  plan: ["Raise the limit.", "Let the test expect it."],
-  commitType: "fix",
-  title: "show twenty entries on one page",
-  size: "small",
-  risk: "low",
-  riskReason: "One constant.",
-  openQuestions: [],
-  doable: "yes",
-};
 
 /** How often each effect of one run on an issue shows on GitHub. */
 export interface Shown {
