@@ -1,3 +1,4 @@
+import type { Outcome } from "../pipeline/outcome.ts";
 import { UserFacingError } from "../pipeline/step.ts";
 
 /** What is kept of a thrown error, so that it replays as the same typed error. */
@@ -35,6 +36,12 @@ export function replayError(recorded: RecordedError): Error {
   const error = new Error(recorded.message);
   error.name = recorded.name;
   return error;
+}
+
+/** How a run ends whose pipeline threw this: in its words where they are for people, else in one neutral line. */
+export function failedOutcome(runKey: string, error: RecordedError): Outcome {
+  if (error.userFacing) return { kind: "failed", reason: error.message, detail: error.advice };
+  return { kind: "failed", reason: `Something went wrong that is not about your request (run ${runKey}).` };
 }
 
 function shortened(text: string): string {

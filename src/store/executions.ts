@@ -41,6 +41,48 @@ export async function claimRun(
 }
 
 /**
+ * Makes a platform's execution the one that tells the run, for ever (architecture.md rule 13). False when another one is, or
+ * when the run is unknown.
+ */
+export async function admitExecution(db: Db, runKey: string, platformExecution: string): Promise<boolean> {
+  const admitted = await db
+    .update(runs)
+    .set({ platformExecution })
+    .where(
+      and(eq(runs.runKey, runKey), or(isNull(runs.platformExecution), eq(runs.platformExecution, platformExecution))),
+    )
+    .returning({ runKey: runs.runKey });
+  return admitted.length > 0;
+}
+
+/**
+ * Keeps what its platform is told to wake a run that sleeps. False when something happened to the run since `wakes` was
+ * counted: then it must not sleep.
+ */
+export async function armWaker(db: Db, runKey: string, waker: string, wakes: number): Promise<boolean> {
+  const armed = await db
+    .update(runs)
+    .set({ waker })
+    .where(and(eq(runs.runKey, runKey), eq(runs.wakes, wakes)))
+    .returning({ runKey: runs.runKey });
+  return armed.length > 0;
+}
+
+/** Takes the wakers of these runs away, so that each is used once. */
+export async function takeWakers(db: Db, runKeys: string[]): Promise<string[]> {
+  if (runKeys.length === 0) return [];
+  const result = await db.execute(sql`
+    UPDATE runs SET waker = NULL FROM runs before
+    WHERE runs.run_key = before.run_key AND before.waker IS NOT NULL
+      AND runs.run_key IN (${sql.join(
+        runKeys.map((runKey) => sql`${runKey}`),
+        sql`, `,
+      )})
+    RETURNING before.waker AS waker`);
+  return (result as unknown as { rows: { waker: string }[] }).rows.map(({ waker }) => waker);
+}
+
+/**
  * Renews executions and their leases. Returns the ids that are still held; the others were taken over or had expired:
  * what has expired is not renewed, so that a frozen worker loses.
  */
@@ -101,7 +143,7 @@ export async function requestCancel(
   which: { workKey: string } | { repositoryId: number } | { installationId: number },
   reason: string,
   except: { pipelines: readonly string[] },
-): Promise<{ runKey: string; priority: number }[]> {
+): Promise<{ runKey: string; priority: number; stage: "front" | "work" }[]> {
   const mine =
     "workKey" in which
       ? eq(runs.workKey, which.workKey)
@@ -112,7 +154,7 @@ export async function requestCancel(
     .update(runs)
     .set({ cancelReason: sql`coalesce(${runs.cancelReason}, ${reason})`, wakes: sql`${runs.wakes} + 1` })
     .where(and(mine, ne(runs.state, "ended"), isNull(runs.outcome), notInArray(runs.pipeline, [...except.pipelines])))
-    .returning({ runKey: runs.runKey, priority: runs.priority });
+    .returning({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage });
 }
 
 /**
@@ -169,9 +211,10 @@ export async function settleOutcome(db: Db, fence: Fence, outcome: Outcome): Pro
   return row?.outcome ?? undefined;
 }
 
-/** Runs that should be advancing and are not: no live execution, and nothing that they wait for is in the future. */
+/** Runs of an engine that should be advancing and are not: no live execution, and nothing that they wait for is in the future. */
 export async function idleRuns(
   db: Db,
+  engine: string,
 ): Promise<{ runKey: string; priority: number; stage: "front" | "work"; ending: boolean }[]> {
   const ending = sql<boolean>`${runs.cancelReason} IS NOT NULL OR ${runs.outcome} IS NOT NULL`;
   return db
@@ -179,6 +222,7 @@ export async function idleRuns(
     .from(runs)
     .where(
       and(
+        eq(runs.engine, engine),
         ne(runs.state, "ended"),
         or(isNull(runs.executionId), sql`${runs.executionExpiresAt} <= clock_timestamp()`),
         or(isNull(runs.wakeAt), sql`${runs.wakeAt} <= now()`, ending),

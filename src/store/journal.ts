@@ -24,6 +24,20 @@ export function readSteps(db: Queries, runKey: string): Promise<StepRecord[]> {
   return db.select().from(steps).where(eq(steps.runKey, runKey)).orderBy(asc(steps.sequence));
 }
 
+export async function readStep(db: Queries, runKey: string, path: string): Promise<StepRecord | undefined> {
+  const [step] = await db
+    .select()
+    .from(steps)
+    .where(and(eq(steps.runKey, runKey), eq(steps.path, path)));
+  return step;
+}
+
+/** The number of a step's attempt that is under way: an earlier one may not write any more. */
+export async function latestAttempt(db: Queries, runKey: string, path: string): Promise<number | undefined> {
+  const step = await readStep(db, runKey, path);
+  return step?.status === "running" ? step.attempt : undefined;
+}
+
 /** Records that a step is tried, and returns which attempt this is, counted across crashes. */
 export async function beginStep(
   db: Db,

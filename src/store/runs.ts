@@ -13,7 +13,7 @@ export function createRuns(db: Db): Store["runs"] {
   const where = async (condition: SQL | undefined): Promise<RunRow[]> =>
     (await db.select().from(runs).where(condition).orderBy(desc(runs.sequence))).map(toRunRow);
   return {
-    file: (intents, priorityOf) => fileRuns(db, intents, priorityOf),
+    file: (intents, priorityOf, engine) => fileRuns(db, intents, priorityOf, engine),
     get: async (runKey) => (await where(eq(runs.runKey, runKey)))[0],
     ofWork: (workKey) => where(eq(runs.workKey, workKey)),
     ofSubject: (repositoryId, kind, number) =>
@@ -76,6 +76,7 @@ async function fileRuns(
   db: Queries & Pick<Db, "transaction">,
   intents: readonly Intent[],
   priorityOf: (intent: Intent) => number,
+  engine = "local",
 ): Promise<{ runKey: string; repeated: boolean }[]> {
   const unique = new Map(intents.map((intent) => [runKeyOf(intent), intent]));
   const filed = new Map([...unique].map(([runKey, intent]) => [runKey, fileText(runKey, intent)]));
@@ -96,7 +97,7 @@ async function fileRuns(
     }
     return tx
       .insert(runs)
-      .values([...filed].map(([runKey, { intent }]) => toNewRow(runKey, intent, priorityOf(intent))))
+      .values([...filed].map(([runKey, { intent }]) => toNewRow(runKey, intent, priorityOf(intent), engine)))
       .onConflictDoNothing()
       .returning({ runKey: runs.runKey });
   });
@@ -156,7 +157,7 @@ function fileText(
   };
 }
 
-function toNewRow(runKey: string, intent: FiledIntent, priority: number): typeof runs.$inferInsert {
+function toNewRow(runKey: string, intent: FiledIntent, priority: number, engine: string): typeof runs.$inferInsert {
   const { work } = intent;
   return {
     runKey,
@@ -170,6 +171,7 @@ function toNewRow(runKey: string, intent: FiledIntent, priority: number): typeof
     priority,
     state: "queued",
     intent,
+    engine,
   };
 }
 

@@ -62,6 +62,12 @@ export const runs = pgTable(
     executionId: text("execution_id"),
     executionJob: text("execution_job"),
     executionExpiresAt: instant("execution_expires_at"),
+    /** Which engine has the run; it never changes. */
+    engine: text("engine").notNull().default("local"),
+    /** The platform's own name of the one execution that tells this run (AWS durable functions, Temporal). */
+    platformExecution: text("platform_execution"),
+    /** What the platform is told to wake the run that sleeps. */
+    waker: text("waker"),
     createdAt: instant("created_at").notNull().defaultNow(),
     startedAt: instant("started_at"),
     endedAt: instant("ended_at"),

@@ -81,11 +81,12 @@ export interface Store {
   runs: {
     /**
      * Files intents as queued runs, each text as a blob. A run's key is taken for ever: `repeated` says that this intent
-     * was filed before. Greater priorities go first.
+     * was filed before. Greater priorities go first. The engine that they are filed for (`local` unless given) keeps them.
      */
     file(
       intents: readonly Intent[],
       priorityOf: (intent: Intent) => number,
+      engine?: string,
     ): Promise<{ runKey: string; repeated: boolean }[]>;
     get(runKey: string): Promise<RunRow | undefined>;
     /** Runs of one work or one subject, newest first. */

@@ -4,9 +4,8 @@ import type { Intent } from "../../pipeline/intent.ts";
 import { backoffSecondsBefore, limitsOf } from "../../pipeline/limits.ts";
 import type { Outcome } from "../../pipeline/outcome.ts";
 import type { Pipeline } from "../../pipeline/run.ts";
-import { Cancelled, UserFacingError } from "../../pipeline/step.ts";
+import { Cancelled } from "../../pipeline/step.ts";
 import {
-  addSignal,
   cancelReasons,
   claimRun,
   idleRuns,
@@ -15,15 +14,16 @@ import {
   releaseAllExecutions,
   releaseExecution,
   renewExecutions,
-  requestCancel,
   settleOutcome,
 } from "../../store/executions.ts";
 import { ExecutionLost, type Fence } from "../../store/journal.ts";
 import type { OpenStore } from "../../store/open-store.ts";
 import { endRun, type Granted, grantableEverywhere, placeOf, sleepRun, type TurnLimits } from "../../store/turns.ts";
 import { Draining } from "../attempt.ts";
+import { type Control, createControl, priorityOf, type Woken } from "../control.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
+import { failedOutcome, recordError } from "../recorded-error.ts";
 import { type Asleep, Execution, type ExecutionContext, type Slot } from "./execution.ts";
 import { Intake } from "./intake.ts";
 import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
@@ -61,7 +61,7 @@ export interface LocalEngineOptions {
 }
 
 /** The port, and what its process needs: begin, stop in order, and wait in tests. */
-export interface LocalEngine extends Engine {
+export interface LocalEngine extends Engine, Control {
   /** Connects the queue; after it, runs can be started, signalled and cancelled. Throws when the database is down. */
   open(): Promise<void>;
   /** Begins to execute runs here, and takes up what an earlier process left. */
@@ -75,14 +75,8 @@ export interface LocalEngine extends Engine {
   close(): Promise<void>;
   /** Resolves when nothing is left that could be executed now. */
   idle(): Promise<void>;
-  /** Every active and waiting run of an installation (P15). */
-  cancelInstallation(installationId: number, reason: string): Promise<void>;
 }
 
-/** Greater goes first: a command answers at once, and work that people wait for in a review goes before new work. */
-const priorities: Record<string, number> = { "answer-command": 100, "iterate-pr": 10, "issue-to-pr": 0 };
-/** Runs of these take no turn and no lease, and are not what a cancel or a signal means (architecture.md rule 12). */
-const commands = ["answer-command"];
 /** Where a cancel comes from another process, it is seen after this long at most. */
 const cancelPollSeconds = 1;
 
@@ -233,8 +227,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
 
   function failed(run: RunRecord, error: unknown): Outcome {
     log.error({ runKey: run.runKey, pipeline: run.pipeline, err: error }, "a pipeline failed");
-    if (error instanceof UserFacingError) return { kind: "failed", reason: error.message, detail: error.advice };
-    return { kind: "failed", reason: `Something went wrong that is not about your request (run ${run.runKey}).` };
+    return failedOutcome(run.runKey, recordError(error));
   }
 
   function givenUp(run: RunRecord): Outcome {
@@ -304,18 +297,18 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     }
   }
 
-  async function cancelRuns(which: Parameters<typeof requestCancel>[1], reason: string): Promise<number> {
-    const asked = await requestCancel(db, which, reason, { pipelines: commands });
-    stopCancelled(new Map(asked.map(({ runKey }) => [runKey, reason])));
-    // In the front lane: ending needs no turn, and must not wait for a slot of long work.
-    await jobs.send(asked.map(({ runKey, priority }) => ({ runKey, priority: priority + 50, lane: "front" })));
-    return asked.length;
-  }
+  const control = createControl(store, async (woken) => {
+    stopCancelled(new Map(woken.flatMap(({ runKey, reason }) => (reason === undefined ? [] : [[runKey, reason]]))));
+    // A cancel in the front lane: ending needs no turn, and must not wait for a slot of long work.
+    const toJob = ({ runKey, priority, stage, reason }: Woken): AdvanceJob =>
+      reason === undefined ? { runKey, priority, lane: stage } : { runKey, priority: priority + 50, lane: "front" };
+    await jobs.send(woken.map(toJob));
+  });
 
   /** Sends again what was lost: jobs of runs that nobody advances, and wake-ups of runs that may take their turn. */
   async function sweep(): Promise<void> {
     const queued = await jobs.queuedRunKeys({ retries: true });
-    const lost: AdvanceJob[] = (await idleRuns(db)).map(({ runKey, priority, stage, ending }) => ({
+    const lost: AdvanceJob[] = (await idleRuns(db, "local")).map(({ runKey, priority, stage, ending }) => ({
       runKey,
       priority,
       lane: ending ? "front" : stage,
@@ -342,6 +335,8 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   }
 
   return {
+    ...control,
+
     open: async () => {
       await jobs.open();
       if (options.spoolPath !== undefined) intake.open(await openSpool(options.spoolPath));
@@ -361,26 +356,6 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     },
 
     start: (intent) => intake.add(intent),
-
-    signal: async (workKey, name, payload) => {
-      const woken = await addSignal(db, workKey, name, payload, { pipelines: commands });
-      if (!woken) return false;
-      const { stage, ...run } = woken;
-      await jobs.send([{ ...run, lane: stage }]);
-      return true;
-    },
-
-    cancel: async (workKey, reason) => (await cancelRuns({ workKey }, reason)) > 0,
-    cancelRepository: async (repositoryId, reason) => void (await cancelRuns({ repositoryId }, reason)),
-    cancelInstallation: async (installationId, reason) => void (await cancelRuns({ installationId }, reason)),
-
-    status: async (runKey) => {
-      const run = await store.runs.get(runKey);
-      if (!run) return undefined;
-      const { workKey, pipeline, state, outcome } = run;
-      const place = state === "waiting-turn" ? await placeOf(db, runKey) : undefined;
-      return { runKey, workKey, pipeline, state, place, outcome: state === "ended" ? outcome : undefined };
-    },
 
     drain: async (seconds) => {
       draining = true;
@@ -405,10 +380,6 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
       }
     },
   };
-}
-
-function priorityOf(intent: Intent): number {
-  return priorities[intent.pipeline] ?? 0;
 }
 
 function cancelled(reason: string): Outcome {
