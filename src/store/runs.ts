@@ -31,7 +31,13 @@ export function createRuns(db: Db): Store["runs"] {
         .selectDistinctOn([runs.subjectNumber], { number: runs.subjectNumber, outcome: runs.outcome })
         .from(runs)
         .where(
-          and(eq(runs.repositoryId, repositoryId), eq(runs.subjectKind, "issue"), eq(runs.pipeline, "issue-to-pr")),
+          and(
+            eq(runs.repositoryId, repositoryId),
+            eq(runs.subjectKind, "issue"),
+            eq(runs.pipeline, "issue-to-pr"),
+            // As authorise-trigger sees it: who was refused has not answered.
+            sql`${runs.outcome} ->> 'kind' IS DISTINCT FROM 'refused'`,
+          ),
         )
         .orderBy(runs.subjectNumber, desc(runs.sequence));
       return last.filter(({ outcome }) => outcome?.kind === "question").map(({ number }) => number);

@@ -113,6 +113,8 @@ export interface Store {
     record(runKey: string, call: CallRecord): Promise<void>;
     ofRun(runKey: string): Promise<Usage>;
     spent(runKey: string): Promise<Spent>;
+    /** Counts the run among those of its day unless `whyNot` names a reason, which is returned; no other run is counted in between. */
+    admit<T>(runKey: string, whyNot: (spent: Spent) => T | undefined): Promise<T | undefined>;
   };
   pullRequests: {
     /** Find-or-create by repository and number; updates what changed. */

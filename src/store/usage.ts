@@ -1,7 +1,7 @@
 import { eq, sql } from "drizzle-orm";
 import type { CallRecord, Usage } from "../agent/model.ts";
-import type { Db } from "./database.ts";
-import { runs, usage } from "./schema.ts";
+import type { Db, Queries } from "./database.ts";
+import { notes, runs, usage } from "./schema.ts";
 import type { Spent, Store } from "./store.ts";
 
 /** What models were asked and what it cost; the sums that limits are checked against. */
@@ -18,8 +18,21 @@ export function createUsage(db: Db): Store["usage"] {
     },
     ofRun: async (runKey) => (await readSpent(db, runKey)).run,
     spent: (runKey) => readSpent(db, runKey),
+    admit: (runKey, whyNot) =>
+      db.transaction(async (tx) => {
+        // One at a time for each account: of many that ask at once, each has to count those before it.
+        await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('millwright:admissions:' || account, 0))
+          FROM runs WHERE run_key = ${runKey}`);
+        const reason = whyNot(await readSpent(tx, runKey));
+        if (reason === undefined)
+          await tx.insert(notes).values({ runKey, key: admitted, value: "yes" }).onConflictDoNothing();
+        return reason;
+      }),
   };
 }
+
+/** The note of a run that was begun: it counts for the limits of its day. */
+const admitted = "admitted";
 
 function columnsOf(call: CallRecord): CallRecord {
   const { provider, model, prompt, promptVersion, inputTokens, outputTokens } = call;
@@ -40,10 +53,10 @@ function columnsOf(call: CallRecord): CallRecord {
 }
 
 /**
- * All sums in one query. A day is a UTC day. Runs are counted once they were authorised (a stranger's refused request
+ * All sums in one query. A day is a UTC day. Runs are counted once they were admitted (a stranger's refused request
  * uses nothing up), plus the asking run itself; commands are not counted.
  */
-async function readSpent(db: Db, runKey: string): Promise<Spent> {
+async function readSpent(db: Pick<Queries, "execute">, runKey: string): Promise<Spent> {
   const result = await db.execute(sql`
     WITH me AS (SELECT run_key, repository_id, account, subject_kind, subject_number FROM runs WHERE run_key = ${runKey}),
     today AS (SELECT (date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') AS start),
@@ -58,7 +71,8 @@ async function readSpent(db: Db, runKey: string): Promise<Spent> {
         r.repository_id = me.repository_id AND r.subject_kind = me.subject_kind
           AND r.subject_number = me.subject_number AS subject
       FROM runs r CROSS JOIN today LEFT JOIN me ON true
-      WHERE r.created_at >= today.start AND (r.stage = 'work' OR r.run_key = ${runKey}) AND r.pipeline <> 'answer-command'
+      WHERE r.created_at >= today.start AND r.pipeline <> 'answer-command'
+        AND (r.run_key = ${runKey} OR EXISTS (SELECT 1 FROM notes n WHERE n.run_key = r.run_key AND n.key = ${admitted}))
     )
     SELECT
       (SELECT json_build_object(

@@ -4,15 +4,18 @@ import { mkdtemp, rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { S3Client } from "@aws-sdk/client-s3";
 import { sql } from "drizzle-orm";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CallRecord } from "../../src/agent/model.ts";
 import { type Intent, runKeyOf } from "../../src/pipeline/intent.ts";
+import { createBucket } from "../../src/store/bucket.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { type OpenStore, openStore } from "../../src/store/open-store.ts";
 import type { PullRequestRow } from "../../src/store/store.ts";
 import { processesWith } from "../run/child.ts";
+import { type LocalAws, startLocalAws } from "../support/local-aws/local-aws.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 
 const log = pino({ level: "silent" });
@@ -137,9 +140,8 @@ function storeSuite(open: () => Promise<OpenStore>): void {
     }
     await store.usage.record(runKeyOf(mine), call);
     const { db } = store.database;
-    await db.execute(
-      sql`UPDATE runs SET stage = 'work' WHERE run_key IN (${runKeyOf(sameRepository)}, ${runKeyOf(elsewhere)})`,
-    );
+    for (const intent of [sameRepository, elsewhere]) await store.usage.admit(runKeyOf(intent), () => undefined);
+    expect(await store.usage.admit(runKeyOf(sameAccount), () => "no")).toBe("no");
     await db.execute(sql`INSERT INTO usage (run_key, repository_id, account, provider, model, prompt, prompt_version, input_tokens,
       output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, duration_ms, ending, created_at)
       SELECT run_key, repository_id, account, provider, model, prompt, prompt_version, input_tokens, output_tokens,
@@ -160,6 +162,28 @@ function storeSuite(open: () => Promise<OpenStore>): void {
     expect(spent.subjectDayRuns).toBe(2);
     expect(await store.usage.ofRun(runKeyOf(elsewhere))).toMatchObject({ calls: 1, costUsd: 0.25 });
     await expect(store.usage.record("unknown", call)).rejects.toThrow("there is no run unknown");
+  });
+
+  test("usage.admit counts each of many that ask at once", async () => {
+    const intents = Array.from({ length: 8 }, () => intentOf({ repositoryId: 7_101, owner: "many" }));
+    const runKeys = [];
+    for (const intent of intents) runKeys.push(await file(intent));
+    const counts: number[] = [];
+    const refused = await Promise.all(
+      runKeys.map((runKey) =>
+        store.usage.admit(runKey, ({ subjectDayRuns }) => {
+          counts.push(subjectDayRuns);
+          return subjectDayRuns > 3 ? "enough" : undefined;
+        }),
+      ),
+    );
+    expect(counts.sort()).toEqual([1, 2, 3, 4, 4, 4, 4, 4]);
+    expect(refused.filter((reason) => reason === "enough")).toHaveLength(5);
+    // Asked again, as after a crash, a run that was admitted is so still.
+    const again = runKeys[refused.indexOf(undefined)]!;
+    expect(await store.usage.admit(again, ({ subjectDayRuns }) => (subjectDayRuns > 3 ? "enough" : undefined))).toBe(
+      undefined,
+    );
   });
 
   test("blobs are found by their content, and one repository cannot name another one's", async () => {
@@ -258,6 +282,70 @@ function storeSuite(open: () => Promise<OpenStore>): void {
 
 describe("store on PGlite", () => {
   storeSuite(() => openStore({ dataDirectory: "memory", log }));
+});
+
+describe("store on PGlite with its blobs in a bucket", () => {
+  let aws: LocalAws;
+  let objects: Map<string, { bytes: Buffer }>;
+  let store: OpenStore;
+  beforeAll(async () => {
+    aws = await startLocalAws();
+    objects = aws.s3.bucket("blobs");
+  });
+  afterAll(() => aws?.close());
+  storeSuite(async () => {
+    const bucket = createBucket({ s3: new S3Client({ ...aws.client, maxAttempts: 1 }), name: "blobs", prefix: "m/" });
+    store = await openStore({ dataDirectory: "memory", log, bucket });
+    return store;
+  });
+
+  test("blobs.put leaves no bytes in the database, and blobs.get refuses others than were put", async () => {
+    const reference = await store.blobs.put("in the bucket", { repositoryId: 70, runKey: "r", kind: "log" });
+    const [key, object] = [...objects].find(([name]) => name.endsWith(reference)) ?? [];
+    expect(key).toBe(`m/blobs/70/${reference}`);
+    expect(object?.bytes.toString()).toBe("in the bucket");
+    const rows = await store.database.db.execute(
+      sql`SELECT length(content) AS n FROM blobs WHERE reference = ${reference}`,
+    );
+    expect(rows).toMatchObject({ rows: [{ n: 0 }] });
+    if (object) object.bytes = Buffer.from("of another");
+    await expect(store.blobs.get(reference)).rejects.toThrow("is not what was stored");
+    objects.delete(key ?? "");
+    expect(await store.blobs.get(reference)).toBeUndefined();
+    expect(await store.blobs.text(await store.blobs.put("", { repositoryId: 70, runKey: "r", kind: "log" }))).toBe("");
+  });
+
+  test("data deletes the objects with the rows, and neither when the bucket cannot be reached", async () => {
+    const ended = await store.runs.file([intentOf({ repositoryId: 7, installationId: 7 })], () => 0);
+    await store.database.db.execute(sql`UPDATE runs SET state = 'ended' WHERE repository_id = 7`);
+    const owner = { runKey: ended[0]?.runKey ?? "", kind: "log" } as const;
+    const put = (repositoryId: number, text: string) => store.blobs.put(text, { ...owner, repositoryId });
+    const [old, fresh, other] = [await put(7, "old"), await put(7, "fresh"), await put(70, "other")];
+    const keys = () => [...objects.keys()].filter((key) => [old, fresh, other].some((name) => key.endsWith(name)));
+    await store.database.db.execute(
+      sql`UPDATE blobs SET used_at = now() - interval '10 days' WHERE reference = ${old}`,
+    );
+    aws.s3.fault = () => ({ status: 503, code: "SlowDown", message: "Please reduce your request rate." });
+    await expect(store.data.retain({ transcripts: 9, logs: 9, blobs: 9 })).rejects.toThrow();
+    await expect(store.data.forgetInstallation(7)).rejects.toThrow();
+    await expect(put(7, "never stored")).rejects.toThrow();
+    aws.s3.fault = undefined;
+    expect(await store.blobs.text(old)).toBe("old");
+    expect(await store.data.retain({ transcripts: 9, logs: 9, blobs: 9 })).toBe(1);
+    expect(keys()).toEqual([`m/blobs/7/${fresh}`, `m/blobs/70/${other}`]);
+    expect(await store.data.forgetInstallation(7)).toEqual([7]);
+    expect(keys()).toEqual([`m/blobs/70/${other}`]);
+    expect(await store.blobs.get(fresh)).toBeUndefined();
+    await store.data.forgetRepository(70);
+    expect(keys()).toEqual([]);
+  });
+
+  test("createBucket deletes more objects than one request may name", async () => {
+    for (let n = 0; n < 1_001; n++) objects.set(`m/many/${n}`, { bytes: Buffer.alloc(0) });
+    const bucket = createBucket({ s3: new S3Client(aws.client), name: "blobs", prefix: "m/" });
+    await bucket.removeAll("many/");
+    expect([...objects.keys()].filter((key) => key.startsWith("m/many/"))).toEqual([]);
+  });
 });
 
 describe("openDatabase on PGlite", () => {

@@ -6,6 +6,7 @@ import { replyMarker, statusMarker } from "../../policy/markers.ts";
 import { accountServed, mayAnswer, mayTrigger } from "../../policy/who-may-trigger.ts";
 import { dollars, renderStatus } from "../../status/render.ts";
 import { statusView } from "../../status/view.ts";
+import type { Spent } from "../../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { workKeyOf } from "../intent.ts";
 import { defineStep, type StepContext } from "../step.ts";
@@ -69,7 +70,9 @@ async function whyRefused(deps: Deps, ctx: StepContext): Promise<Refusal | undef
   if (intent.trigger.kind === "state") return undefined;
   return (
     (await whyNotAllowed(deps, ctx)) ??
-    (intent.pipeline === "answer-command" ? undefined : await whyNotToday(deps, ctx))
+    (intent.pipeline === "answer-command"
+      ? undefined
+      : await deps.store.usage.admit(ctx.runKey, (spent) => whyNotToday(spent, deps, ctx)))
   );
 }
 
@@ -97,7 +100,10 @@ async function whyNotAllowed(deps: Deps, ctx: StepContext): Promise<Refusal | un
   });
   if (intent.answers === true) {
     const earlier = await deps.store.runs.ofSubject(intent.work.repositoryId, "issue", intent.work.subject.number ?? 0);
-    const [last] = earlier.filter((run) => run.runKey !== ctx.runKey && run.pipeline === "issue-to-pr");
+    // Who was refused has not answered: a stranger's comment must not close the question for its author.
+    const [last] = earlier.filter(
+      (run) => run.runKey !== ctx.runKey && run.pipeline === "issue-to-pr" && run.outcome?.kind !== "refused",
+    );
     if (last?.outcome?.kind !== "question") return { sentence: "No question of ours is open.", silent: true };
     if (allowed.allowed) return undefined;
     const answersByAuthor = earlier.filter(
@@ -124,9 +130,8 @@ async function whyNotAllowed(deps: Deps, ctx: StepContext): Promise<Refusal | un
   };
 }
 
-async function whyNotToday(deps: Deps, ctx: StepContext): Promise<Refusal | undefined> {
+function whyNotToday(spent: Spent, deps: Deps, ctx: StepContext): Refusal | undefined {
   const { limits } = deps.operator;
-  const spent = await deps.store.usage.spent(ctx.runKey);
   const used: [exceeded: boolean, sentence: string][] = [
     [
       spent.subjectDayRuns > limits.subjectDayRuns,
