@@ -1,5 +1,7 @@
 import { and, asc, desc, eq, sql } from "drizzle-orm";
 import { createBlobs } from "./blobs.ts";
+import type { Bucket } from "./bucket.ts";
+import { createBucketBlobs } from "./bucket-blobs.ts";
 import { type Database, type DatabaseOptions, openDatabase } from "./database.ts";
 import { createData } from "./forget.ts";
 import { createRuns } from "./runs.ts";
@@ -13,23 +15,28 @@ export interface OpenStore extends Store {
   database: Database;
 }
 
+export interface StoreOptions {
+  /** Where the bytes of blobs lie; in the database when absent. */
+  bucket?: Bucket;
+}
+
 /**
  * Opens the store: PostgreSQL when `databaseUrl` is given, else PGlite in `<dataDirectory>/database`; migrated.
  * Throws as `openDatabase` does.
  */
-export async function openStore(options: DatabaseOptions): Promise<OpenStore> {
-  return createStore(await openDatabase(options));
+export async function openStore({ bucket, ...options }: DatabaseOptions & StoreOptions): Promise<OpenStore> {
+  return createStore(await openDatabase(options), { bucket });
 }
 
 /** The store's queries over a database that is open and migrated already; closing the store closes it. */
-export function createStore(database: Database): OpenStore {
+export function createStore(database: Database, { bucket }: StoreOptions = {}): OpenStore {
   const { db } = database;
   return {
     database,
     runs: createRuns(db),
     usage: createUsage(db),
     pullRequests: createPullRequests(database),
-    blobs: createBlobs(db),
+    blobs: bucket ? createBucketBlobs(db, bucket) : createBlobs(db),
     notes: createNotes(database),
     audit: createAudit(database),
     rateLimit: async (key, times, windowSeconds) => {
@@ -46,7 +53,7 @@ export function createStore(database: Database): OpenStore {
       return times > 0 && counted.length > 0;
     },
     sweeps: createSweeps(db),
-    data: createData(db),
+    data: createData(db, bucket),
     ping: async () => {
       await db.execute(sql`SELECT 1`);
     },
