@@ -34,7 +34,7 @@ export interface StepAttempt {
   /** Whether the attempt with this number may still write, at this moment. */
   heldLease(attempt: number): Promise<boolean>;
   /** Throws when the attempt was stopped from outside, which is no failure of the step. */
-  rethrowStop(error: unknown): Promise<void>;
+  rethrowStop(error: unknown, attempt: number): Promise<void>;
   /** A database that does not answer is no failure of the step either. */
   journal<T>(write: Promise<T>): Promise<T>;
 }
@@ -166,7 +166,7 @@ async function tryStep(
     );
     return { output: travelling(output, `output of ${name}`) };
   } catch (error) {
-    await call.rethrowStop(error);
+    await call.rethrowStop(error, attempt);
     return { error: timedOut.signal.aborted ? timedOut.signal.reason : error };
   } finally {
     clearTimeout(timer);

@@ -41,45 +41,96 @@ export async function claimRun(
 }
 
 /**
- * Makes a platform's execution the one that tells the run, for ever (architecture.md rule 13). False when another one is, or
- * when the run is unknown.
+ * Makes a platform's execution the one that tells the run, for ever (architecture.md rule 13). False when another one is,
+ * when the run is the local engine's, or when it is unknown.
  */
 export async function admitExecution(db: Db, runKey: string, platformExecution: string): Promise<boolean> {
   const admitted = await db
     .update(runs)
     .set({ platformExecution })
     .where(
-      and(eq(runs.runKey, runKey), or(isNull(runs.platformExecution), eq(runs.platformExecution, platformExecution))),
+      and(
+        eq(runs.runKey, runKey),
+        ne(runs.engine, "local"),
+        or(isNull(runs.platformExecution), eq(runs.platformExecution, platformExecution)),
+      ),
     )
     .returning({ runKey: runs.runKey });
   return admitted.length > 0;
 }
 
 /**
- * Keeps what its platform is told to wake a run that sleeps. False when something happened to the run since `wakes` was
- * counted: then it must not sleep.
+ * Makes `successor` tell the run instead of an execution that its platform has given up (`dead: null` when none was ever
+ * admitted). False when meanwhile another one tells it, or when it has ended.
  */
-export async function armWaker(db: Db, runKey: string, waker: string, wakes: number): Promise<boolean> {
+export async function succeedExecution(
+  db: Db,
+  runKey: string,
+  { dead, successor }: { dead: string | null; successor: string },
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const [run] = await tx
+      .select({ state: runs.state, now: runs.platformExecution })
+      .from(runs)
+      .where(eq(runs.runKey, runKey))
+      .for("update");
+    if (!run || run.state === "ended") return false;
+    if (run.now === successor) return true;
+    if (run.now !== dead) return false;
+    await tx.delete(leases).where(eq(leases.runKey, runKey));
+    await tx
+      .update(runs)
+      .set({
+        platformExecution: successor,
+        executionId: null,
+        executionJob: null,
+        executionExpiresAt: null,
+        waker: null,
+      })
+      .where(eq(runs.runKey, runKey));
+    return true;
+  });
+}
+
+/** A run may sleep in several branches; of the wakers that nobody used, these many are kept. */
+const wakersKept = 8;
+
+/**
+ * Keeps what its platform is told to wake a run that sleeps. False when something happened to the run since `wakes` was
+ * counted, or, without `wakes`, when the run was asked to stop: then it must not sleep.
+ */
+export async function armWaker(db: Db, runKey: string, waker: string, wakes?: number): Promise<boolean> {
+  const quiet = wakes === undefined ? isNull(runs.cancelReason) : eq(runs.wakes, wakes);
+  const others = sql`string_to_array(coalesce(${runs.waker}, ''), E'\n')`;
   const armed = await db
     .update(runs)
-    .set({ waker })
-    .where(and(eq(runs.runKey, runKey), eq(runs.wakes, wakes)))
+    .set({ waker: sql`array_to_string((array_prepend(${waker}::text, ${others}))[1:${wakersKept}], E'\n')` })
+    .where(and(eq(runs.runKey, runKey), quiet))
     .returning({ runKey: runs.runKey });
   return armed.length > 0;
 }
 
-/** Takes the wakers of these runs away, so that each is used once. */
-export async function takeWakers(db: Db, runKeys: string[]): Promise<string[]> {
+/**
+ * What wakes these runs; one that is about to fall asleep will notice that something happened. The wakers stay until
+ * they are dropped, so that a wake-up which does not get through can be sent again.
+ */
+export async function readWakers(db: Db, runKeys: string[]): Promise<{ runKey: string; wakers: string[] }[]> {
   if (runKeys.length === 0) return [];
-  const result = await db.execute(sql`
-    UPDATE runs SET waker = NULL FROM runs before
-    WHERE runs.run_key = before.run_key AND before.waker IS NOT NULL
-      AND runs.run_key IN (${sql.join(
-        runKeys.map((runKey) => sql`${runKey}`),
-        sql`, `,
-      )})
-    RETURNING before.waker AS waker`);
-  return (result as unknown as { rows: { waker: string }[] }).rows.map(({ waker }) => waker);
+  const rows = await db
+    .update(runs)
+    .set({ wakes: sql`${runs.wakes} + 1` })
+    .where(and(inArray(runs.runKey, runKeys), ne(runs.state, "ended")))
+    .returning({ runKey: runs.runKey, waker: runs.waker });
+  return rows.map(({ runKey, waker }) => ({ runKey, wakers: (waker ?? "").split("\n").filter((one) => one !== "") }));
+}
+
+/** Forgets wakers that were used, unless others were armed meanwhile. */
+export async function dropWakers(db: Db, { runKey, wakers }: { runKey: string; wakers: string[] }): Promise<void> {
+  const used = sql`array_to_string(array_remove(string_to_array(${runs.waker}, E'\n'), ''), E'\n') = ${wakers.join("\n")}`;
+  await db
+    .update(runs)
+    .set({ waker: null })
+    .where(and(eq(runs.runKey, runKey), used));
 }
 
 /**

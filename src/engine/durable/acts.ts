@@ -32,6 +32,8 @@ export interface DurableActsOptions extends Omit<AttemptContext, "db"> {
   store: OpenStore;
   log: Logger;
   turnLimits: TurnLimits;
+  /** A run that waits its turn looks again after this long, because a wake-up may be lost: 60 s unless given. */
+  longestTurnSleepSeconds?: number;
   /** Whether a recorded output still fits its step's schema. */
   fits?(name: string, output: unknown): boolean;
   /** Wakes runs that may take their turn now. */
@@ -56,15 +58,13 @@ export type DoAct = <N extends ActName>(call: ActCall<N>) => Promise<Acts[N]["an
 
 /** Where a cancel comes from elsewhere, it is seen after this long at most. */
 const lookSeconds = 1;
-/** A wake-up may be lost: a run that waits its turn looks again after this long. */
-const longestTurnSleepSeconds = 60;
 
 /**
  * The acts of `platform.ts` on the store. Each can be done again: a step that is recorded as done is not repeated when the
  * platform forgot its answer. Throws when the database does not answer, for the platform to try again.
  */
 export function createActs(options: DurableActsOptions): DoAct {
-  const { store, log, turnLimits, onEvent, fits = () => true } = options;
+  const { store, log, turnLimits, onEvent, longestTurnSleepSeconds = 60, fits = () => true } = options;
   const { db } = store.database;
   const context: AttemptContext = { ...options, db };
 
@@ -150,7 +150,7 @@ export function createActs(options: DurableActsOptions): DoAct {
         signal: hold.signal,
         heldLease: async (attempt) =>
           (await holdsNow(db, fence, takesTurn)) && (await latestAttempt(db, fence.runKey, path)) === attempt,
-        rethrowStop: (error) => rethrowStop(hold, error, path),
+        rethrowStop: (error, attempt) => rethrowStop(hold, error, path, attempt),
         journal: (write) => write,
       });
       if (attempted.kind === "done") return { kind: "done", output: attempted.output };
@@ -164,7 +164,7 @@ export function createActs(options: DurableActsOptions): DoAct {
   }
 
   /** An attempt that was stopped from outside is no failure of the step. */
-  async function rethrowStop(hold: Hold, error: unknown, path: string): Promise<void> {
+  async function rethrowStop(hold: Hold, error: unknown, path: string, attempt: number): Promise<void> {
     // The step noticed first, right before an effect, what the next look at the database would have told us.
     if (error instanceof Cancelled) throw error;
     if (error instanceof LeaseLost || error instanceof ExecutionLost) throw new ExecutionLost(hold.fence);
@@ -172,7 +172,8 @@ export function createActs(options: DurableActsOptions): DoAct {
     const { reason } = hold.signal;
     // The platform gives this try up, or its process ends: the next try is not a second attempt.
     if (!(reason instanceof Cancelled || reason instanceof LeaseLost)) {
-      await endStep(db, hold.fence, path, { status: "running", pauseSeconds: 0, counted: false });
+      // Unless the next try has begun already: its attempt is not this one's to give back.
+      await endStep(db, hold.fence, path, { status: "running", pauseSeconds: 0, counted: false }, attempt);
       throw reason;
     }
     throw reason instanceof LeaseLost ? new ExecutionLost(hold.fence) : reason;
