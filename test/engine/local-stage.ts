@@ -36,6 +36,7 @@ function localStages(database: Database, openLine: (dieAtRequest: number) => Pro
     await empty(database.db);
     let killed = false;
     return {
+      deploys: "retold",
       database,
       boot: async (deploy, over = {}, dieAtRequest = Number.POSITIVE_INFINITY) => {
         // The next process starts when the time of the killed one has passed; how long that is has a test of its own.
