@@ -13,6 +13,8 @@ export interface Control extends Pick<Engine, "signal" | "cancel" | "cancelRepos
 /** A run that has to look at what happened to it. */
 export interface Woken {
   runKey: string;
+  /** Which engine has it: the others leave it alone. */
+  engine: string;
   priority: number;
   stage: "front" | "work";
   /** Why it is to stop, if it is. */

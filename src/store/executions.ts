@@ -61,12 +61,12 @@ export async function admitExecution(db: Db, runKey: string, platformExecution: 
 
 /**
  * Makes `successor` tell the run instead of an execution that its platform has given up (`dead: null` when none was ever
- * admitted). False when meanwhile another one tells it, or when it has ended.
+ * admitted; `successor: null` leaves the place to the next one that asks). False when meanwhile another one tells it, or when it has ended.
  */
 export async function succeedExecution(
   db: Db,
   runKey: string,
-  { dead, successor }: { dead: string | null; successor: string },
+  { dead, successor }: { dead: string | null; successor: string | null },
 ): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [run] = await tx
@@ -185,6 +185,14 @@ export async function cancelReasons(db: Db, runKeys: string[]): Promise<Map<stri
   return new Map(rows.map((row) => [row.runKey, row.reason as string]));
 }
 
+/** A run that something was told to; only its own engine wakes it. */
+interface Told {
+  runKey: string;
+  engine: string;
+  priority: number;
+  stage: "front" | "work";
+}
+
 /**
  * Asks runs to stop, unless their outcome is settled already. Returns those that were asked, now or before; they need
  * to be woken.
@@ -194,7 +202,7 @@ export async function requestCancel(
   which: { workKey: string } | { repositoryId: number } | { installationId: number },
   reason: string,
   except: { pipelines: readonly string[] },
-): Promise<{ runKey: string; priority: number; stage: "front" | "work" }[]> {
+): Promise<Told[]> {
   const mine =
     "workKey" in which
       ? eq(runs.workKey, which.workKey)
@@ -205,7 +213,7 @@ export async function requestCancel(
     .update(runs)
     .set({ cancelReason: sql`coalesce(${runs.cancelReason}, ${reason})`, wakes: sql`${runs.wakes} + 1` })
     .where(and(mine, ne(runs.state, "ended"), isNull(runs.outcome), notInArray(runs.pipeline, [...except.pipelines])))
-    .returning({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage });
+    .returning({ runKey: runs.runKey, engine: runs.engine, priority: runs.priority, stage: runs.stage });
 }
 
 /**
@@ -218,7 +226,7 @@ export async function addSignal(
   name: string,
   payload: Decision,
   except: { pipelines: readonly string[] },
-): Promise<{ runKey: string; priority: number; stage: "front" | "work" } | undefined> {
+): Promise<Told | undefined> {
   return db.transaction(async (tx) => {
     const [active] = await tx
       .select({ runKey: runs.runKey })
@@ -240,7 +248,7 @@ export async function addSignal(
       .update(runs)
       .set({ wakes: sql`${runs.wakes} + 1` })
       .where(eq(runs.runKey, active.runKey))
-      .returning({ runKey: runs.runKey, priority: runs.priority, stage: runs.stage });
+      .returning({ runKey: runs.runKey, engine: runs.engine, priority: runs.priority, stage: runs.stage });
     return woken;
   });
 }
@@ -301,4 +309,32 @@ export async function releaseAllExecutions(db: Queries): Promise<void> {
 /** A moment relative to the database's clock, the only clock that all workers share. */
 export function inSeconds(seconds: number) {
   return sql`clock_timestamp() + make_interval(secs => ${seconds})`;
+}
+
+/** A run of a platform's engine that has not ended. */
+export interface PlatformRun {
+  runKey: string;
+  /** Null until its execution did its first act. */
+  platformExecution: string | null;
+  ageSeconds: number;
+  /** An execution does an act of it at this moment. */
+  held: boolean;
+  /** Something happened to it that it has not seen: it should not sleep. */
+  news: boolean;
+}
+
+/** The runs of an engine that have not ended, oldest first. */
+export async function platformRuns(db: Db, engine: string): Promise<PlatformRun[]> {
+  return db
+    .select({
+      runKey: runs.runKey,
+      platformExecution: runs.platformExecution,
+      ageSeconds: sql<number>`extract(epoch FROM now() - ${runs.createdAt})::float8`,
+      held: sql<boolean>`coalesce(${runs.executionExpiresAt} > clock_timestamp(), false)`,
+      news: sql<boolean>`${runs.waker} IS NOT NULL AND (${runs.cancelReason} IS NOT NULL OR EXISTS (
+        SELECT 1 FROM signals s WHERE s.run_key = ${runs.runKey} AND s.consumed_by IS NULL))`,
+    })
+    .from(runs)
+    .where(and(eq(runs.engine, engine), ne(runs.state, "ended")))
+    .orderBy(asc(runs.sequence));
 }

@@ -7,6 +7,8 @@ import { leases, runs, turns } from "./schema.ts";
 /** A run that may take its turn now; whoever frees a place wakes it. */
 export interface Granted {
   runKey: string;
+  /** Only its own engine wakes it. */
+  engine: string;
   priority: number;
 }
 
@@ -148,14 +150,14 @@ async function grantable(tx: Queries, repositoryId: number, limits: TurnLimits, 
       WHERE repository_id = ${repositoryId} AND expires_at > clock_timestamp() AND run_key <> ${candidate}
     ),
     candidates AS (
-      SELECT DISTINCT ON (r.work_key) r.run_key, r.priority, r.sequence
+      SELECT DISTINCT ON (r.work_key) r.run_key, r.engine, r.priority, r.sequence
       FROM runs r LEFT JOIN turns t ON t.work_key = r.work_key
       WHERE (SELECT places FROM free) > 0
         AND r.repository_id = ${repositoryId} AND (r.state = 'waiting-turn' OR r.run_key = ${candidate})
         AND (t.run_key IS NULL OR t.run_key = r.run_key)
       ORDER BY r.work_key, (t.run_key = r.run_key) DESC NULLS LAST, r.priority DESC, r.sequence
     )
-    SELECT run_key AS "runKey", priority FROM candidates
+    SELECT run_key AS "runKey", engine, priority FROM candidates
     ORDER BY priority DESC, sequence LIMIT greatest(0, (SELECT places FROM free))`);
   return (result as unknown as { rows: Granted[] }).rows;
 }

@@ -61,7 +61,8 @@ const lookSeconds = 1;
 
 /**
  * The acts of `platform.ts` on the store. Each can be done again: a step that is recorded as done is not repeated when the
- * platform forgot its answer. Throws when the database does not answer, for the platform to try again.
+ * platform forgot its answer. Throws when the database does not answer, and when the hold on the run was lost meanwhile,
+ * for the platform to try again: the next try takes the hold again, or learns that the run is another execution's.
  */
 export function createActs(options: DurableActsOptions): DoAct {
   const { store, log, turnLimits, onEvent, longestTurnSleepSeconds = 60, fits = () => true } = options;
@@ -110,9 +111,6 @@ export function createActs(options: DurableActsOptions): DoAct {
     const stop = holdOn(hold, call);
     try {
       return await acts[call.name](hold, call.given);
-    } catch (error) {
-      if (error instanceof ExecutionLost) return { kind: "lost" };
-      throw error;
     } finally {
       stop();
     }

@@ -265,7 +265,8 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   }
 
   async function wake(granted: readonly Granted[]): Promise<void> {
-    await jobs.send(granted.map(({ runKey, priority }) => ({ runKey, priority, lane: "work" })));
+    const ours = granted.filter(({ engine }) => engine === "local");
+    await jobs.send(ours.map(({ runKey, priority }) => ({ runKey, priority, lane: "work" })));
   }
 
   function tell(run: RunRecord, state: "running" | "waiting-turn" | "waiting-decision", place?: number): void {
@@ -302,7 +303,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     // A cancel in the front lane: ending needs no turn, and must not wait for a slot of long work.
     const toJob = ({ runKey, priority, stage, reason }: Woken): AdvanceJob =>
       reason === undefined ? { runKey, priority, lane: stage } : { runKey, priority: priority + 50, lane: "front" };
-    await jobs.send(woken.map(toJob));
+    await jobs.send(woken.filter(({ engine }) => engine === "local").map(toJob));
   });
 
   /** Sends again what was lost: jobs of runs that nobody advances, and wake-ups of runs that may take their turn. */
