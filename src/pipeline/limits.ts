@@ -18,6 +18,9 @@ const table: Record<string, StepLimits> = {
   "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
 };
 
+/** Steps that run commands of the repository: only a machine with a sandbox can do them. */
+export const sandboxedSteps: ReadonlySet<string> = new Set(["prepare-environment", "run-checks", "write-change"]);
+
 export function limitsOf(stepName: string): StepLimits {
   return table[stepName] ?? standard;
 }

@@ -83,7 +83,7 @@ export function createActs(options: DurableActsOptions): DoAct {
     settle: async ({ fence, run }, { told }) => {
       const settled = await settleOutcome(db, fence, outcomeOf(run, told));
       if (!settled) throw new ExecutionLost(fence);
-      return { kind: "settled" };
+      return { kind: "settled", ending: settled.kind };
     },
     report: async (hold) => {
       const { outcome } = hold.run;

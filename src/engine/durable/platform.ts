@@ -1,4 +1,4 @@
-import type { Outcome } from "../../pipeline/outcome.ts";
+import type { Outcome, OutcomeKind } from "../../pipeline/outcome.ts";
 import type { Decision } from "../../pipeline/run.ts";
 import type { RecordedError } from "../recorded-error.ts";
 
@@ -38,7 +38,7 @@ export interface Acts {
     answer: { kind: "decided"; decision: Decision | "timed-out" } | Asleep | Stopped | Lost;
   };
   /** Settles how the run ends, once and for all. */
-  settle: { given: { told: Told }; answer: { kind: "settled" } | Lost };
+  settle: { given: { told: Told }; answer: { kind: "settled"; ending: OutcomeKind } | Lost };
   /** Does `report-outcome`, the one step that every run ends with. */
   report: { given: Record<string, never>; answer: { kind: "done" } | { kind: "again"; pauseSeconds: number } | Lost };
   end: { given: Record<string, never>; answer: { kind: "ended" } | Lost };
