@@ -179,11 +179,11 @@ function surprisesIn(text: string): string[] {
 }
 
 describe("the environment is read in one place", () => {
-  const readsAll = ["src/config/operator.ts"];
+  const readsAll = ["src/config/operator.ts", "src/config/intake.ts"];
   /** Programs that we start need the PATH of this process. */
   const readsPath = ["src/workspace/environment-cache.ts", "src/workspace/git-environment.ts"];
 
-  test("process.env is read in src/config/operator.ts; elsewhere PATH alone", () => {
+  test("process.env is read in src/config; elsewhere PATH alone", () => {
     for (const { path, text } of sources) {
       const allowed = readsAll.includes(path) ? /^/ : readsPath.includes(path) ? /^PATH$/ : /^\b$/;
       expect({ path, found: environmentReads(text).filter((name) => !allowed.test(name)) }).toEqual({

@@ -1,21 +1,13 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { ConfigurationError, cannotStart, defaults, givenIn, itemsOf } from "./intake.ts";
 
-const list = z
-  .string()
-  .default("")
-  .transform((text) =>
-    text
-      .split(",")
-      .map((item) => item.trim())
-      .filter((item) => item !== ""),
-  );
+export { ConfigurationError } from "./intake.ts";
+
+const list = z.string().default("").transform(itemsOf);
 const positive = (fallback: number) => z.coerce.number().positive().default(fallback);
 const url = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ""));
-
-/** The short commands that are heard unless the operator says otherwise; `/millwright <word>` always is. */
-const shortCommands = ["code", "stop", "retry", "status", "approve"];
 
 /**
  * Every environment variable that Millwright reads, with its default and its sentence in docs/configuration.md.
@@ -27,6 +19,10 @@ export const Environment = z.object({
     .int()
     .positive()
     .meta({ description: "The GitHub App's id: its settings page, section About." }),
+  MILLWRIGHT_APP_SLUG: z.string().optional().meta({
+    description:
+      "The App's name in its address, `github.com/apps/<name>`: only for the webhook function on AWS Lambda.",
+  }),
   PRIVATE_KEY: z
     .string()
     .optional()
@@ -40,7 +36,7 @@ export const Environment = z.object({
     .string()
     .optional()
     .meta({ description: "The old secret, accepted as well while it is being rotated." }),
-  WEBHOOK_PATH: z.string().default("/api/github/webhooks").meta({ description: "Where webhooks arrive." }),
+  WEBHOOK_PATH: z.string().default(defaults.WEBHOOK_PATH).meta({ description: "Where webhooks arrive." }),
   WEBHOOK_PROXY_URL: url.optional().meta({ description: "A smee.io channel that forwards webhooks to a laptop." }),
   PORT: z.coerce.number().int().min(0).max(65535).default(3000).meta({ description: "Port of the webhook server." }),
   HOST: z.string().default("127.0.0.1").meta({ description: "Address of the webhook server." }),
@@ -68,33 +64,27 @@ export const Environment = z.object({
   }),
   MILLWRIGHT_LABEL: z
     .string()
-    .default("agent:builder")
+    .default(defaults.MILLWRIGHT_LABEL)
     .meta({ description: "The label that asks for a pull request." }),
   MILLWRIGHT_LABEL_DONE: z
     .string()
-    .default("agent:done")
+    .default(defaults.MILLWRIGHT_LABEL_DONE)
     .meta({ description: "Added when a run ended with a ready pull request, or nothing was to be done." }),
   MILLWRIGHT_LABEL_NEEDS_REVIEW: z
     .string()
-    .default("agent:needs-review")
+    .default(defaults.MILLWRIGHT_LABEL_NEEDS_REVIEW)
     .meta({ description: "Added when a run ended with a draft." }),
   MILLWRIGHT_LABEL_NEEDS_INFO: z
     .string()
-    .default("agent:needs-info")
+    .default(defaults.MILLWRIGHT_LABEL_NEEDS_INFO)
     .meta({ description: "Added when a run ended with a question." }),
-  MILLWRIGHT_LABEL_FAILED: z.string().default("agent:failed").meta({ description: "Added when a run failed." }),
-  MILLWRIGHT_SHORT_COMMANDS: z
+  MILLWRIGHT_LABEL_FAILED: z
     .string()
-    .default(shortCommands.join(","))
-    .transform((text) =>
-      text
-        .split(",")
-        .map((item) => item.trim())
-        .filter((item) => item !== ""),
-    )
-    .meta({
-      description: "Short commands that are heard (`/code`, `/stop`, …). The long form `/millwright <word>` always is.",
-    }),
+    .default(defaults.MILLWRIGHT_LABEL_FAILED)
+    .meta({ description: "Added when a run failed." }),
+  MILLWRIGHT_SHORT_COMMANDS: z.string().default(defaults.MILLWRIGHT_SHORT_COMMANDS).transform(itemsOf).meta({
+    description: "Short commands that are heard (`/code`, `/stop`, …). The long form `/millwright <word>` always is.",
+  }),
   MILLWRIGHT_ALLOWED_BOTS: list.meta({
     description: "Bots that may trigger runs, by login, whatever their permission; by default none.",
   }),
@@ -146,6 +136,9 @@ export const Environment = z.object({
     description: "Further directories, such as toolchains, that sandboxed commands may read.",
   }),
   MILLWRIGHT_REGISTRY_HOSTS: list.meta({ description: "Further registry hosts that the setup commands may reach." }),
+  MILLWRIGHT_WORKER_FUNCTION: z.string().optional().meta({
+    description: "On AWS Lambda: the durable function that executes runs, with its alias.",
+  }),
   MILLWRIGHT_CONCURRENCY: z.coerce
     .number()
     .int()
@@ -181,7 +174,7 @@ export const Environment = z.object({
   MILLWRIGHT_SUBJECT_DAY_RUNS: positive(10).meta({
     description: "Most runs of one issue or pull request on one UTC day.",
   }),
-  MILLWRIGHT_MAX_BODY_BYTES: positive(26_214_400).meta({
+  MILLWRIGHT_MAX_BODY_BYTES: positive(defaults.MILLWRIGHT_MAX_BODY_BYTES).meta({
     description: "Largest webhook body in bytes; GitHub sends at most 25 MB.",
   }),
   MILLWRIGHT_MAX_REPOSITORY_BYTES: positive(2_000_000_000).meta({
@@ -277,16 +270,9 @@ export interface OperatorConfig {
   logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 }
 
-/** Says which variables are missing or wrong, one per line, and where their values come from. */
-export class ConfigurationError extends Error {
-  override name = "ConfigurationError";
-}
-
 /** Reads `environment` once. Throws `ConfigurationError`. */
 export function readOperatorConfig(environment: Record<string, string | undefined> = process.env): OperatorConfig {
-  const given = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
-  );
+  const given = givenIn(environment);
   const parsed = Environment.safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => explain(issue, given));
   const privateKey = privateKeyOf(given, problems);
@@ -297,11 +283,7 @@ export function readOperatorConfig(environment: Record<string, string | undefine
       );
     }
   }
-  if (!parsed.success || problems.length > 0) {
-    throw new ConfigurationError(
-      `Millwright cannot start:\n${problems.map((problem) => `- ${problem}`).join("\n")}\nNo App yet? \`npm run setup\` registers one in the browser. See docs/operating.md.`,
-    );
-  }
+  if (!parsed.success || problems.length > 0) throw cannotStart(problems);
   return toConfig(parsed.data, privateKey);
 }
 

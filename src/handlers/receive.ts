@@ -1,7 +1,8 @@
 import type { EmitterWebhookEvent, EmitterWebhookEventName } from "@octokit/webhooks";
 import type { Logger } from "pino";
 import type { Engine } from "../engine/engine.ts";
-import { type Intent, maxIntentBytes } from "../pipeline/intent.ts";
+import type { Intent } from "../pipeline/intent.ts";
+import { maxIntentBytes } from "../pipeline/run-key.ts";
 import type { Known, Verdict } from "./handler.ts";
 
 /** Takes one delivery to its handler. */
@@ -14,7 +15,7 @@ export type Receive = <N extends EmitterWebhookEventName>(
  * Asks a handler and durably queues what it starts; one log line for each delivery, once it is known whether it was
  * repeated. Rejects when it could not be queued. A text that is too large for any engine becomes a command that says so.
  */
-export function createReceive(options: { engine: Engine; known: () => Known; log: Logger }): Receive {
+export function createReceive(options: { engine: Pick<Engine, "start">; known: () => Known; log: Logger }): Receive {
   return async (event, handler) => {
     const action = (event.payload as { action?: string }).action;
     const name = action === undefined ? event.name : `${event.name}.${action}`;

@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
+
+export { maxIntentBytes, runKeyOf, workKeyOf } from "./run-key.ts";
 
 /** Who did it, as the signed payload says. `type` is GitHub's: User, Bot, Organization, Mannequin. */
 export const Actor = z.object({ id: z.number().int(), login: z.string(), type: z.string() });
@@ -104,24 +105,6 @@ type LabelIntent = Pick<Intent, "id" | "at" | "trigger" | "deliveryId">;
 /** The intent without its text, which is filed in the store under `textBlob`; this is what pipelines get. */
 export const FiledIntent = Intent.omit({ text: true }).extend({ textBlob: z.string().optional() });
 export type FiledIntent = z.infer<typeof FiledIntent>;
-
-/** An asynchronous Lambda event may have 1 MB; what is larger is refused with one comment. */
-export const maxIntentBytes = 900_000;
-
-function hash(...parts: (string | number)[]): string {
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 20);
-}
-
-/** Names the run, for ever, and its status comment: 20 hex digits. */
-export function runKeyOf(intent: Pick<Intent, "work" | "id">): string {
-  const { subject, repositoryId } = intent.work;
-  return hash(repositoryId, subject.kind, subject.number ?? 0, intent.id);
-}
-
-/** Names the branch and the pull request of a piece of work: 20 hex digits, the same for retries and iterations. */
-export function workKeyOf(work: Work): string {
-  return hash(work.repositoryId, work.subject.kind, work.subject.number ?? 0);
-}
 
 /** `millwright/issue-<n>-<key>`: the only branch that a run may move. */
 export function branchOf(issueNumber: number, workKey: string): string {

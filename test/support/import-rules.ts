@@ -1,7 +1,7 @@
 import { cruise, type ICruiseResult, type IForbiddenRuleType } from "dependency-cruiser";
 
 /** The words that everything about a run is said in: shapes, names and errors, without a story and without I/O. */
-const vocabulary = ["intent", "limits", "outcome", "run", "step"].map((name) => `pipeline/${name}.ts`);
+const vocabulary = ["intent", "limits", "outcome", "run", "run-key", "step"].map((name) => `pipeline/${name}.ts`);
 
 /** The stories themselves, which every engine must be able to bundle: types only, and one another. */
 export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "iterate-pr"].map(
@@ -14,7 +14,7 @@ export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "i
  */
 const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   { area: ["index.ts", "run/"], values: [""] },
-  { area: ["handlers/"], values: ["engine/engine.ts", "pipeline/intent.ts"], types: ["config/"] },
+  { area: ["handlers/"], values: ["engine/engine.ts", "pipeline/intent.ts", "pipeline/run-key.ts"], types: ["config/"] },
   { area: pipelineFiles, values: pipelineFiles, types: [...vocabulary, "pipeline/steps/", "policy/", "config/"] },
   { area: ["pipeline/index.ts"], values: pipelineFiles, types: vocabulary },
   { area: ["pipeline/run.ts"], values: [], types: [...vocabulary, "pipeline/steps/index.ts"] },

@@ -3,7 +3,8 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from "nod
 import type { AddressInfo } from "node:net";
 import { LambdaClient } from "@aws-sdk/client-lambda";
 import { afterEach, expect, test } from "vitest";
-import { createExecutionStarter, executionInput } from "../../../src/engine/lambda/start-execution.ts";
+import { executionInput } from "../../../src/engine/lambda/start-by-name.ts";
+import { createExecutionStarter } from "../../../src/engine/lambda/start-execution.ts";
 import { type Intent, maxIntentBytes, runKeyOf } from "../../../src/pipeline/intent.ts";
 
 const intent: Intent = {
