@@ -61,9 +61,14 @@ export async function startHealth(
     const wrong = found.filter((one) => !one.ok).map((one) => `${one.name}: ${one.detail}`);
     return context.json({ ok: wrong.length === 0, wrong, probes: found }, wrong.length === 0 ? 200 : 503);
   });
-  closed.get("/metrics", async (context) =>
-    context.text(await worker.metrics.registry.metrics(), 200, { "content-type": worker.metrics.registry.contentType }),
-  );
+  closed.get("/metrics", async (context) => {
+    const { registry, runsQueued } = worker.metrics;
+    const backlog = await worker.store.runs.backlog().catch(() => undefined);
+    // While the database is away nobody knows: then the gauge is absent, and not what it was.
+    if (backlog === undefined) runsQueued.remove();
+    else runsQueued.set(backlog.queued);
+    return context.text(await registry.metrics(), 200, { "content-type": registry.contentType });
+  });
   const server = createServer(getRequestListener(closed.fetch, { overrideGlobalObjects: false }));
   const { host, port } = worker.operator.health;
   await new Promise<void>((resolve) => {

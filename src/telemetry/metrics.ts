@@ -25,6 +25,11 @@ export function createMetrics() {
       labelNames: ["pipeline", "outcome"],
       registers,
     }),
+    runsQueued: new Gauge({
+      name: "millwright_runs_queued",
+      help: "Runs that no worker has begun yet, counted over all workers: what to scale by.",
+      registers,
+    }),
     runs: new Gauge({ name: "millwright_runs_active", help: "Runs that this worker works on now.", registers }),
     stepSeconds: new Histogram({
       name: "millwright_step_seconds",

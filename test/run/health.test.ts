@@ -16,10 +16,13 @@ afterEach(async () => {
 });
 
 /** The public port with the health handlers alone, over a store that answers as the test says. */
-async function start(ping: () => Promise<void>): Promise<string> {
+async function start(
+  ping: () => Promise<void>,
+  backlog: () => Promise<{ queued: number }> = async () => ({ queued: 0 }),
+): Promise<string> {
   const handlers: ((request: never, response: never) => boolean | undefined | Promise<boolean | undefined>)[] = [];
   const worker = {
-    store: { ping },
+    store: { ping, runs: { backlog } },
     metrics: createMetrics(),
     log: pino({ level: "silent" }),
     operator: { health: { host: "127.0.0.1", port: 0 } },
@@ -54,4 +57,15 @@ test("startHealth says on the public port that the database is away, and no more
 test("startHealth is not ready when the database does not answer in time", { timeout: 10_000 }, async () => {
   const url = await start(() => new Promise(() => undefined));
   expect((await ask(`${url}/readyz`))[0]).toBe(503);
+});
+
+test("startHealth says on /metrics how many runs are queued, and nothing of them while the database is away", async () => {
+  const answers = [{ queued: 3 }, undefined];
+  await start(
+    async () => undefined,
+    async () => answers.shift() ?? Promise.reject(new Error("the database is away")),
+  );
+  const metrics = async () => (await fetch(`http://127.0.0.1:${health?.port}/metrics`)).text();
+  expect(await metrics()).toMatch(/^millwright_runs_queued 3$/m);
+  expect(await metrics()).not.toMatch(/^millwright_runs_queued /m);
 });
