@@ -199,16 +199,18 @@ interface Told {
  */
 export async function requestCancel(
   db: Db,
-  which: { workKey: string } | { repositoryId: number } | { installationId: number },
+  which: { runKey: string } | { workKey: string } | { repositoryId: number } | { installationId: number },
   reason: string,
   except: { pipelines: readonly string[] },
 ): Promise<Told[]> {
   const mine =
-    "workKey" in which
-      ? eq(runs.workKey, which.workKey)
-      : "repositoryId" in which
-        ? eq(runs.repositoryId, which.repositoryId)
-        : eq(runs.installationId, which.installationId);
+    "runKey" in which
+      ? eq(runs.runKey, which.runKey)
+      : "workKey" in which
+        ? eq(runs.workKey, which.workKey)
+        : "repositoryId" in which
+          ? eq(runs.repositoryId, which.repositoryId)
+          : eq(runs.installationId, which.installationId);
   return db
     .update(runs)
     .set({ cancelReason: sql`coalesce(${runs.cancelReason}, ${reason})`, wakes: sql`${runs.wakes} + 1` })
@@ -331,8 +333,9 @@ export async function platformRuns(db: Db, engine: string): Promise<PlatformRun[
       platformExecution: runs.platformExecution,
       ageSeconds: sql<number>`extract(epoch FROM now() - ${runs.createdAt})::float8`,
       held: sql<boolean>`coalesce(${runs.executionExpiresAt} > clock_timestamp(), false)`,
-      news: sql<boolean>`${runs.waker} IS NOT NULL AND (${runs.cancelReason} IS NOT NULL OR EXISTS (
-        SELECT 1 FROM signals s WHERE s.run_key = ${runs.runKey} AND s.consumed_by IS NULL))`,
+      news: sql<boolean>`(${runs.waker} IS NOT NULL OR ${runs.engine} = 'temporal') AND (${runs.cancelReason} IS NOT NULL OR
+        (${runs.state} = 'waiting-decision' AND EXISTS (
+          SELECT 1 FROM signals s WHERE s.run_key = ${runs.runKey} AND s.consumed_by IS NULL)))`,
     })
     .from(runs)
     .where(and(eq(runs.engine, engine), ne(runs.state, "ended")))

@@ -23,15 +23,23 @@ export interface LocalStage extends Stage {
 export const silent = pino({ level: process.env.TEST_LOG ?? "silent" });
 
 /** The connection of one process to the database, which can be cut as a kill does. */
-interface Line {
+export interface Line {
   database: Database;
   cut(): void;
   requests(): number;
   close(): Promise<void>;
 }
 
+/** A database, and connections of processes to it. */
+export interface Lines {
+  /** A connection that outlives every process. */
+  database: Database;
+  openLine(dieAtRequest?: number): Promise<Line>;
+  close(): Promise<void>;
+}
+
 /** Stages on one database; each begins with empty tables. */
-function localStages(database: Database, openLine: (dieAtRequest: number) => Promise<Line>): () => Promise<LocalStage> {
+function localStages({ database, openLine }: Lines): () => Promise<LocalStage> {
   return async () => {
     await empty(database.db);
     let killed = false;
@@ -89,7 +97,7 @@ export async function passLeases(db: Db): Promise<void> {
   await db.execute(sql`UPDATE leases SET expires_at = now()`);
 }
 
-async function empty(db: Db): Promise<void> {
+export async function empty(db: Db): Promise<void> {
   await db.execute(
     sql`TRUNCATE runs, usage, notes, blobs, audit_log, pull_requests, repositories, rate_limits CASCADE`,
   );
@@ -100,10 +108,15 @@ async function empty(db: Db): Promise<void> {
 
 /** Processes on one embedded database in memory: each sees it through a proxy that can be cut. */
 export async function openPgliteStages(): Promise<{ openStage: () => Promise<LocalStage>; close(): Promise<void> }> {
+  const lines = await openPgliteLines();
+  return { openStage: localStages(lines), close: lines.close };
+}
+
+export async function openPgliteLines(): Promise<Lines> {
   const database = await openDatabase({ dataDirectory: "memory", log: silent });
   if (database.kind !== "pglite") throw new Error("A directory without a URL is PGlite");
   const { embedded } = database;
-  const openLine = async (dieAtRequest: number): Promise<Line> => {
+  const openLine = async (dieAtRequest = Number.POSITIVE_INFINITY): Promise<Line> => {
     let dead = false;
     let requests = 0;
     const request = () => {
@@ -135,7 +148,7 @@ export async function openPgliteStages(): Promise<{ openStage: () => Promise<Loc
       close: () => Promise.resolve(),
     };
   };
-  return { openStage: localStages(database, openLine), close: () => database.close() };
+  return { database, openLine, close: () => database.close() };
 }
 
 function cut(query: EmbeddedDatabase["query"], request: () => void): EmbeddedDatabase["query"] {
@@ -149,8 +162,13 @@ function cut(query: EmbeddedDatabase["query"], request: () => void): EmbeddedDat
 export async function openPostgresStages(
   databaseUrl: string,
 ): Promise<{ openStage: () => Promise<LocalStage>; close(): Promise<void> }> {
+  const lines = await openPostgresLines(databaseUrl);
+  return { openStage: localStages(lines), close: lines.close };
+}
+
+export async function openPostgresLines(databaseUrl: string): Promise<Lines> {
   const database = await openDatabase({ databaseUrl, dataDirectory: "unused", log: silent });
-  const openLine = async (dieAtRequest: number): Promise<Line> => {
+  const openLine = async (dieAtRequest = Number.POSITIVE_INFINITY): Promise<Line> => {
     const relay = await openRelay(databaseUrl, dieAtRequest);
     const own = await openDatabase({ databaseUrl: relay.url, dataDirectory: "unused", log: silent });
     relay.arm();
@@ -164,10 +182,11 @@ export async function openPostgresStages(
       },
     };
   };
-  return { openStage: localStages(database, openLine), close: () => database.close() };
+  return { database, openLine, close: () => database.close() };
 }
 
-async function openRelay(databaseUrl: string, dieAtRequest: number) {
+/** A TCP relay to the server of a URL, which can be cut as a kill cuts the connections of a process. */
+export async function openRelay(databaseUrl: string, dieAtRequest = Number.POSITIVE_INFINITY) {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
   let requests = 0;

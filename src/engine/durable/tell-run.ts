@@ -21,17 +21,32 @@ type BranchAnswer =
  * it can be told again by any platform that replays, also inside a Temporal workflow.
  */
 export async function tellRun(platform: Platform, pipelines: Readonly<Record<string, Pipeline>>): Promise<void> {
-  const begun = await platform.act("begin", {}, "begin");
-  if (begun.kind === "lost") return;
-  try {
+  await untilLost(async () => {
+    const begun = notLost(await platform.act("begin", {}, "begin"));
     const told = await tellPipeline(platform, pipelines[begun.pipeline], begun.pipeline);
-    notLost(await platform.act("settle", { told }, "settle-outcome"));
-    for (;;) {
-      const reported = notLost(await platform.act("report", {}, "report-outcome"));
-      if (reported.kind === "done") break;
-      await platform.pause(reported.pauseSeconds);
-    }
-    await platform.act("end", {}, "end");
+    await end(platform, told);
+  });
+}
+
+/** Ends a run whose story cannot be told: reported like any other that failed. */
+export async function giveUpRun(platform: Platform, reason: string): Promise<void> {
+  const error = { name: "GivenUp", message: reason, userFacing: false, transient: false };
+  await untilLost(() => end(platform, { kind: "threw", error }));
+}
+
+async function end(platform: Platform, told: Told): Promise<void> {
+  notLost(await platform.act("settle", { told }, "settle-outcome"));
+  for (;;) {
+    const reported = notLost(await platform.act("report", {}, "report-outcome"));
+    if (reported.kind === "done") break;
+    await platform.pause(reported.pauseSeconds);
+  }
+  await platform.act("end", {}, "end");
+}
+
+async function untilLost(tell: () => Promise<void>): Promise<void> {
+  try {
+    await tell();
   } catch (error) {
     if (!(error instanceof RunLost)) throw error;
   }

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Answer, createDurableExecutions, type DurableExecution } from "./durable-executions.ts";
 import {
   type Ending,
   type ExecutionEnvironment,
@@ -13,6 +14,8 @@ export interface LocalContext {
   awsRequestId: string;
   tenantId?: string;
   durableExecutionName?: string;
+  functionVersion: string;
+  getRemainingTimeInMillis(): number;
 }
 
 /** A function by its settings, and either its package or a handler in this process. */
@@ -25,6 +28,10 @@ interface FunctionSettings {
   tenantIsolation?: boolean;
   /** Then an execution's name is taken once. */
   durable?: boolean;
+  /** Then it is invoked as AWS invokes a durable function: with what was recorded, until its execution ends. */
+  checkpoints?: boolean;
+  /** What its alias names; an execution keeps the version that it began with. */
+  version?: string;
   /** More invocations at once are throttled. */
   reservedConcurrency?: number;
   /** How often an event is tried. */
@@ -56,6 +63,8 @@ export interface LocalLambda {
   deadLetters: Invocation[];
   /** Receives callbacks of durable executions; throwing answers that the callback is unknown. */
   onCallback: ((message: CallbackMessage) => Promise<void>) | undefined;
+  /** Executions of functions with checkpoints. */
+  executions: { all(): readonly DurableExecution[]; crash(why: string): void; forget(): void };
   /** What each request is answered with instead, while set: for tests of throttling and outages. */
   fault: ((invocation: Invocation) => { status: number; type: string } | undefined) | undefined;
   environments(): ExecutionEnvironment[];
@@ -75,8 +84,17 @@ const ROLE = {
 };
 
 /** Invoke and the callbacks of durable executions. https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
-export function createLocalLambda(options: { region: string; environment: () => Record<string, string> }) {
-  const executions = new Map<string, string>();
+export function createLocalLambda(options: { region: string; s3Port: () => number }) {
+  const names = new Map<string, string>();
+  const durable = createDurableExecutions({
+    arnOf: (functionName, name, id) =>
+      `arn:aws:lambda:${options.region}:${ACCOUNT}:function:${functionName}:1/durable-execution/${name}/${id}`,
+    invoke({ functionName, name, version }, event) {
+      const called = lambda.functions.get(functionName);
+      if (!called) return undefined;
+      return track(runOnce({ functionName, durableExecutionName: name, tenantId: undefined }, called, event, version));
+    },
+  });
   const running = new Set<Promise<unknown>>();
   const environments = new Set<ExecutionEnvironment>();
   const lambda: LocalLambda = {
@@ -84,6 +102,14 @@ export function createLocalLambda(options: { region: string; environment: () => 
     invocations: [],
     deadLetters: [],
     onCallback: undefined,
+    executions: {
+      all: durable.all,
+      crash: durable.crash,
+      forget() {
+        durable.forget();
+        names.clear();
+      },
+    },
     fault: undefined,
     environments: () => [...environments].filter(({ over }) => !over),
     async idle() {
@@ -95,6 +121,8 @@ export function createLocalLambda(options: { region: string; environment: () => 
     const url = new URL(request.url ?? "/", "http://localhost");
     const invoked = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(url.pathname);
     if (invoked) return invoke(request, response, body, decodeURIComponent(invoked[1]!), url.searchParams);
+    const told = lambda.onCallback === undefined && durable.serve(request.method ?? "GET", url, body);
+    if (told) return sendAnswer(response, told);
     const called = /^\/2025-12-01\/durable-execution-callbacks\/([^/]+)\/(succeed|fail|heartbeat)$/.exec(url.pathname);
     if (called) {
       const message = { callbackId: decodeURIComponent(called[1]!), kind: called[2] as CallbackMessage["kind"], body };
@@ -158,7 +186,7 @@ export function createLocalLambda(options: { region: string; environment: () => 
     const headers: Record<string, string> = started ? { "x-amz-durable-execution-arn": started.arn } : {};
     if (started?.again) return send(response, invocation.type === "Event" ? 202 : 200, undefined, headers);
     lambda.invocations.push(invocation);
-    const ending = track(run(invocation, called, event));
+    const ending = track(started?.execution ? endingOf(invocation, started.execution) : run(invocation, called, event));
     if (invocation.type === "Event") return send(response, 202, undefined, headers);
     const ended = await ending;
     const failed = "error" in ended;
@@ -185,13 +213,17 @@ export function createLocalLambda(options: { region: string; environment: () => 
   function startedAs(
     { functionName, durableExecutionName: name, payload }: Invocation,
     called: LocalFunction,
-  ): { arn: string; again: boolean } | "refused" | undefined {
+  ): { arn: string; again: boolean; execution?: DurableExecution } | "refused" | undefined {
     if (!called.durable) return undefined;
     const given = name ?? randomUUID();
+    if (called.checkpoints) {
+      const started = durable.start(functionName, given, payload.toString("utf8"), called.version ?? "1");
+      return started === "refused" ? started : { ...started, arn: started.execution.arn };
+    }
     const input = createHash("sha256").update(payload).digest("hex");
-    const before = executions.get(`${functionName}/${given}`);
+    const before = names.get(`${functionName}/${given}`);
     if (before !== undefined && before !== input) return "refused";
-    executions.set(`${functionName}/${given}`, input);
+    names.set(`${functionName}/${given}`, input);
     const arn = `arn:aws:lambda:${options.region}:${ACCOUNT}:function:${functionName}:1/durable-execution/${given}/${input.slice(0, 32)}`;
     return { arn, again: before !== undefined };
   }
@@ -208,9 +240,28 @@ export function createLocalLambda(options: { region: string; environment: () => 
     return ending;
   }
 
-  async function runOnce(invocation: Invocation, called: LocalFunction, event: unknown): Promise<Ending> {
+  async function endingOf(invocation: Invocation, execution: DurableExecution): Promise<Ending> {
+    const ending = await execution.ended;
+    invocation.ending = ending;
+    return ending;
+  }
+
+  async function runOnce(
+    invocation: Pick<Invocation, "functionName" | "tenantId" | "durableExecutionName">,
+    called: LocalFunction,
+    event: unknown,
+    version = called.version ?? "$LATEST",
+  ): Promise<Ending> {
     const { functionName, tenantId, durableExecutionName } = invocation;
-    const context: LocalContext = { functionName, awsRequestId: randomUUID(), tenantId, durableExecutionName };
+    const named = {
+      functionName,
+      awsRequestId: randomUUID(),
+      tenantId,
+      durableExecutionName,
+      functionVersion: version,
+    };
+    const deadline = Date.now() + (called.timeoutSeconds ?? 60) * 1000;
+    const context: LocalContext = { ...named, getRemainingTimeInMillis: () => deadline - Date.now() };
     try {
       if ("handler" in called) return { result: (await called.handler(event, context)) ?? null };
       const environment = await environmentFor(functionName, tenantId, called);
@@ -240,12 +291,17 @@ export function createLocalLambda(options: { region: string; environment: () => 
     const spare = free.toSorted((a, b) => b.lastUsed - a.lastUsed).slice(MAX_ENVIRONMENTS - 1);
     for (const old of spare) environments.delete(old);
     await Promise.all(spare.map((old) => old.close()));
-    const environment = await startEnvironment(functionName, tenantId, packaged, {
-      ...{ AWS_REGION: options.region, AWS_LAMBDA_FUNCTION_NAME: functionName, LAMBDA_TASK_ROOT: "/var/task" },
-      ...ROLE,
-      ...options.environment(),
-      ...packaged.environment,
-    });
+    const environment = await startEnvironment(
+      functionName,
+      tenantId,
+      packaged,
+      {
+        ...{ AWS_REGION: options.region, AWS_LAMBDA_FUNCTION_NAME: functionName, LAMBDA_TASK_ROOT: "/var/task" },
+        ...ROLE,
+        ...packaged.environment,
+      },
+      options.s3Port(),
+    );
     environment.busy = true;
     environments.add(environment);
     return environment;
@@ -259,6 +315,7 @@ export function createLocalLambda(options: { region: string; environment: () => 
   }
 
   async function close(): Promise<void> {
+    durable.close();
     await Promise.all([...environments].map((environment) => environment.close()));
     environments.clear();
   }
@@ -276,6 +333,11 @@ function parsed(name: string): { functionName: string; qualifier?: string } {
 function send(response: ServerResponse, status: number, value: unknown, headers: Record<string, string> = {}): unknown {
   response.writeHead(status, { "content-type": "application/json", ...headers });
   return response.end(value === undefined ? undefined : JSON.stringify(value));
+}
+
+function sendAnswer(response: ServerResponse, answer: Answer): unknown {
+  if ("value" in answer) return send(response, answer.status, answer.value);
+  return refuse(response, answer.status, answer.type, answer.message);
 }
 
 function refuse(response: ServerResponse, status: number, type: string, message: string): unknown {
