@@ -3,14 +3,16 @@ import { without } from "./test/mechanisms/without.ts";
 
 const fixtures = "test/fixtures/**";
 const integration = "test/**/*.integration.test.ts";
-/** Tests that measure time or load the whole machine (limits of a sandbox, killed processes). */
-const alone = ["test/sandbox", "test/engine", "test/chaos"].map((folder) => `${folder}/**/*.integration.test.ts`);
+/** Tests that measure time (limits of a sandbox). */
+const alone = ["test/sandbox/**/*.integration.test.ts"];
+/** Tests that load the whole machine (killed processes, attacks): their limits are wide enough for two of them at once. */
+const heavy = ["test/engine", "test/chaos"].map((folder) => `${folder}/**/*.integration.test.ts`);
 /** `npm run mechanisms` takes one mechanism out of the source: then a test has to fail. */
 const plugins = process.env["WITHOUT"] === undefined ? [] : [without(process.env["WITHOUT"])];
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at
-// a time, and those that measure time one after another, so that none takes the processors that another counts on.
+// a time; heavy ones keep company with one another alone, and those that measure time with none.
 export default defineConfig({
   test: {
     projects: [
@@ -31,9 +33,20 @@ export default defineConfig({
         test: {
           name: "integration",
           include: [integration],
-          exclude: [...alone, fixtures],
+          exclude: [...alone, ...heavy, fixtures],
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+          ...patient,
+        },
+      },
+      {
+        plugins,
+        test: {
+          name: "integration-heavy",
+          include: heavy,
+          exclude: [fixtures],
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
           ...patient,
         },
       },
@@ -44,7 +57,7 @@ export default defineConfig({
           include: alone,
           exclude: [fixtures],
           maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           ...patient,
         },
       },

@@ -35,7 +35,7 @@ interface Delivery {
 }
 
 const scales = {
-  short: { repositories: 1, intents: 3, deliveries: 100 },
+  short: { repositories: 1, intents: 2, deliveries: 50 },
   long: { repositories: 10, intents: 100, deliveries: 100 },
 };
 /** On PostgreSQL several machines share the work; the embedded database belongs to one process. */

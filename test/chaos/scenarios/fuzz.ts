@@ -113,11 +113,13 @@ function mutated(texts: readonly string[]): fc.Arbitrary<string> {
 
 /** `.github/millwright.yml`: a configuration, or problems with path, rule and value; never a throw, and in bounded time. */
 function configuration(options: ChaosOptions): Findings {
+  // In short only what grows without end is meant: a core that is shared takes a multiple of its usual time.
+  const mostMs = options.scale === "long" ? 3_000 : 15_000;
   const check = (text: string): void => {
     const start = processorMs();
     const parsed = parseRepositoryConfig(text);
     const ms = processorMs() - start;
-    if (ms > 3_000) throw new Error(`takes ${ms.toFixed(0)} ms`);
+    if (ms > mostMs) throw new Error(`takes ${ms.toFixed(0)} ms`);
     if (parsed.kind === "ok") return;
     const [first] = parsed.problems;
     if (first === undefined) throw new Error("invalid without a problem");
@@ -186,7 +188,7 @@ function configuration(options: ChaosOptions): Findings {
     "\ufeff%YAML 9.9\n--- !<tag:x> a",
   ];
   return sum([
-    asked("configuration of bombs", bombs.length * 4, options.seed, fc.constantFrom(...bombs), check),
+    ...bombs.map((bomb) => asked("configuration of bombs", 1, options.seed, fc.constant(bomb), check)),
     asked(
       "random configuration",
       timesLong(options, 300, 20_000),
@@ -289,7 +291,7 @@ function outputsOfTests(options: ChaosOptions): Findings {
     "-----",
     "x",
   ];
-  const chosen = pieces.filter((_, index) => options.scale === "long" || (index + options.seed) % 8 === 0);
+  const chosen = pieces.filter((_, index) => options.scale === "long" || (index + options.seed) % 16 === 0);
   const million = (piece: string) => piece.repeat(Math.ceil(1_000_000 / piece.length)).slice(0, 1_000_000);
   const violations: string[] = [];
   let worst = { ms: 0, piece: "" };
@@ -306,7 +308,7 @@ function outputsOfTests(options: ChaosOptions): Findings {
       }
       const ms = processorMs() - start;
       if (ms > worst.ms) worst = { ms, piece: `${what} ${piece.slice(0, 60)}` };
-      if (ms > 8_000)
+      if (ms > (options.scale === "long" ? 8_000 : 30_000))
         violations.push(`1 MB of ${JSON.stringify(piece.slice(0, 60))}, ${what}, takes ${ms.toFixed(0)} ms`);
     }
   }
@@ -314,8 +316,8 @@ function outputsOfTests(options: ChaosOptions): Findings {
     `the worst of ${chosen.length} outputs of 1 MB is ${JSON.stringify(worst.piece)}: ${worst.ms.toFixed(0)} ms`,
   );
   return sum([
-    asked("mutated output", timesLong(options, 400, 20_000), options.seed, mutated(real), read),
-    asked("mutated report", timesLong(options, 400, 20_000), options.seed, mutated(real), readReport),
+    asked("mutated output", timesLong(options, 150, 20_000), options.seed, mutated(real), read),
+    asked("mutated report", timesLong(options, 150, 20_000), options.seed, mutated(real), readReport),
     asked(
       "random output",
       timesLong(options, 200, 10_000),
@@ -639,7 +641,7 @@ async function webhooks(options: ChaosOptions): Promise<Findings> {
     const before = residentBytes(child.pid, "VmRSS");
     const statuses = new Map<number, number>();
     const batch = fc.array(delivery, { minLength: 8, maxLength: 8 });
-    const found = await askedAsync("webhook", timesLong(options, 25, 1_000), options.seed, batch, async (all) => {
+    const found = await askedAsync("webhook", timesLong(options, 15, 1_000), options.seed, batch, async (all) => {
       await Promise.all(all.map((each) => answeredWell(child, each, statuses)));
     });
     const more = (residentBytes(child.pid, "VmHWM") - before) / 1_048_576;

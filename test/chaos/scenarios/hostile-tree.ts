@@ -30,7 +30,7 @@ interface Attack {
   harmless?: boolean;
 }
 
-async function run({ scale, say }: ChaosOptions): Promise<Findings> {
+async function run({ scale, seed, say }: ChaosOptions): Promise<Findings> {
   const watch = await watchPrograms();
   const outside = join(watch.directory, "outside");
   await mkdir(outside, { mode: 0o777 });
@@ -38,8 +38,11 @@ async function run({ scale, say }: ChaosOptions): Promise<Findings> {
   try {
     const home = { ".gitconfig": hostileConfig(watch) };
     const naive = await tryNaively(watch, home[".gitconfig"]);
-    const names = scale === "long" ? gitNames : gitNames.slice(0, 3);
-    const attacks = [...agentAttacks(watch, outside), ...names.map(asAttack)];
+    // The short version has a third of each, by the seed, and always the base without a command.
+    const some = <T>(all: readonly T[]) => all.filter((_, index) => scale === "long" || (index + seed) % 3 === 0);
+    const names = some(gitNames).slice(0, scale === "long" ? undefined : 2);
+    const [onBase, ...planted] = agentAttacks(watch, outside);
+    const attacks = [onBase!, ...some(planted), ...names.map(asAttack)];
     stage = await startHostileStage({
       database: "pglite",
       target: await crafted(watch, "target", hostileBase(watch, outside)),

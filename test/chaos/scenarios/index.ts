@@ -14,20 +14,27 @@ import { reconciler } from "./reconciler.ts";
 import { triggers } from "./triggers.ts";
 import { visibleTextScenario } from "./visible-text.ts";
 
-/** The only list of scenarios, in the order of docs/security.md's figures. */
-export const scenarios: readonly ChaosScenario[] = [
+/** What goes wrong by itself: deliveries, processes, servers and what people do meanwhile. */
+export const faults: readonly ChaosScenario[] = [
   deliveries,
   kill,
   lostAnswers,
   cancel,
+  modelFaultsScenario,
+  reconciler,
+  longJobs,
+];
+
+/** What somebody does on purpose: a model, a repository, a text, an account, a sender. */
+export const attacks: readonly ChaosScenario[] = [
   hostileModel,
   hostileRepository,
   hostileTree,
-  modelFaultsScenario,
-  reconciler,
   visibleTextScenario,
   triggers,
   intake,
-  longJobs,
   fuzz,
 ];
+
+/** The only list of scenarios. */
+export const scenarios: readonly ChaosScenario[] = [...faults, ...attacks];

@@ -21,7 +21,7 @@ export const modelFaultsScenario: ChaosScenario = {
 };
 
 const scales = {
-  short: { storms: 3, positions: 9, endless: 3, caps: 1, aimock: 0 },
+  short: { storms: 2, positions: 8, endless: 3, caps: 1, aimock: 0 },
   long: { storms: 40, positions: 220, endless: Number.POSITIVE_INFINITY, caps: Number.POSITIVE_INFINITY, aimock: 6 },
 };
 

@@ -40,7 +40,12 @@ export const triggers: ChaosScenario = {
       },
     });
     try {
-      const parts = [await matrix(scenario, options), await editsAtEveryCall(scenario, options)];
+      const parts = [
+        await matrix(scenario, options),
+        await answersToQuestions(scenario, options),
+        await editsAtEveryCall(scenario, options),
+        await mostOfADay(scenario, options),
+      ];
       // GitHub's description knows no deliveries by mannequins, which exist only as authors of what was imported.
       const others = scenario.github
         .forgiveViolations()
@@ -62,6 +67,20 @@ interface Account {
   login: string;
   role: Role;
   kind: (typeof kinds)[number] | "listed bot";
+}
+
+/** Every permission × kind of account; `suffix` makes them others than those that were deleted meanwhile. */
+function everybody(suffix: string): Account[] {
+  const accounts = kinds.flatMap((kind) =>
+    roles.map((role): Account => ({ login: `${kind}-${role}${suffix}`.toLowerCase(), role, kind })),
+  );
+  return [...accounts, { login: `listed-bot`, role: "write", kind: "listed bot" }];
+}
+
+function create({ github, name }: Scenario, { login, role, kind }: Account): void {
+  const type = kind === "ghost" ? "User" : kind === "listed bot" ? "Bot" : (kind satisfies UserType);
+  github.createUser(login, { type });
+  github.setRole(name, login, role);
 }
 
 /** M4 in plain words: people who may write, and bots that the operator names. */
@@ -86,24 +105,15 @@ interface Stage {
 }
 
 async function matrix(scenario: Scenario, { scale, seed, say }: ChaosOptions): Promise<Findings> {
-  const { github, name } = scenario;
-  const accounts = kinds.flatMap((kind) =>
-    roles.map((role): Account => ({ login: `${kind}-${role}`.toLowerCase(), role, kind })),
-  );
-  accounts.push({ login: "listed-bot", role: "write", kind: "listed bot" });
-  for (const { login, role, kind } of accounts) {
-    github.createUser(login, {
-      type: kind === "ghost" ? "User" : kind === "listed bot" ? "Bot" : (kind satisfies UserType),
-    });
-    github.setRole(name, login, role);
-  }
+  const accounts = everybody("");
+  for (const account of accounts) create(scenario, account);
   const stage: Stage = { pull: await openPull(scenario) };
   const random = seededRandom(seed);
   const attempts = Object.entries(everyTrigger).flatMap(([what, attempt]) =>
     accounts.map((account) => ({ what, attempt, account })),
   );
   // Started work costs seconds, refused work little.
-  const chosen = attempts.filter(({ account }) => scale === "long" || random() < (mayAsk(account) ? 0.07 : 0.2));
+  const chosen = attempts.filter(({ account }) => scale === "long" || random() < (mayAsk(account) ? 0.04 : 0.12));
   const acts: Act[] = [];
   for (const { what, attempt, account } of chosen) {
     const made = await attempt(scenario, stage, account);
@@ -316,8 +326,9 @@ async function plansThatWait(
     }
   }
   await quiet(scenario);
-  // Reactions are found by a sweep, which takes up to its period.
-  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  // Reactions are found by a sweep.
+  await scenario.until("a sweep", async () => (await scenario.app.worker.housekeeping.sweep()) !== undefined);
+  await quiet(scenario);
   const run = async () =>
     (await scenario.app.worker.store.runs.ofSubject(repository.entity.id, "issue", number)).find(
       ({ pipeline }) => pipeline === "issue-to-pr",
@@ -330,6 +341,95 @@ async function plansThatWait(
   if (scenario.modelRequests() === requests)
     violations.push("👍 by a person with write access did not approve the plan");
   return { tries: stranger.length * ways.length + 1, lost: 0, duplicated: 0, violations };
+}
+
+/**
+ * A question of ours is open: its author may answer it, and whoever may ask for work; all others may not, and what they
+ * write does not close it. Authors without write access start three runs by answering, and no more.
+ */
+async function answersToQuestions(scenario: Scenario, { scale, say }: ChaosOptions): Promise<Findings> {
+  const { github, name, repository } = scenario;
+  const violations: string[] = [];
+  const brief = ["user-read-author", "user-none-author", "bot-write-author", "ghost-read-author", "listed-bot"];
+  const authors = everybody("-author").filter(({ login }) => scale === "long" || brief.includes(login));
+  const asked = authors.map((account) => {
+    if (account.kind !== "listed bot") create(scenario, account);
+    // An issue whose author is gone has none who could answer.
+    const { number } = by(scenario, account).openIssue(name, { title: "unclear", body: "Something should change." });
+    github.as("maintainer").label(name, number, "agent:builder");
+    return { account, number };
+  });
+  const { store } = scenario.app.worker;
+  const buildsOf = (number: number) => store.runs.ofSubject(repository.entity.id, "issue", number);
+  const questionsOf = async (number: number) =>
+    (await buildsOf(number)).filter(({ outcome }) => outcome?.kind === "question").length;
+  await quiet(scenario);
+  // Whoever is not the author and may not write: their words start nothing, and leave the question open.
+  for (const { number } of asked) github.as("stranger").comment(name, number, "The first one, I think.");
+  await quiet(scenario);
+  for (const { account, number } of asked) {
+    if ((await questionsOf(number)) !== 1)
+      violations.push(`a stranger's answer on the issue of ${account.login} started a run, or nobody was asked`);
+    github.as(account.kind === "ghost" ? "stranger" : account.login).comment(name, number, "The second one.");
+  }
+  await quiet(scenario);
+  for (const { account, number } of asked) {
+    const expected = account.kind === "User" || account.kind === "listed bot";
+    const started = (await questionsOf(number)) === 2;
+    if (started !== expected)
+      violations.push(`the answer of the author ${account.login} ${started ? "started a run" : "started nothing"}`);
+  }
+  const patient = asked.find(({ account }) => account.kind === "User" && account.role === "read");
+  for (const answers of scale === "long" && patient !== undefined ? [2, 3, 4] : []) {
+    github.as(patient!.account.login).comment(name, patient!.number, "No, another one.");
+    await quiet(scenario);
+    const runs = (await questionsOf(patient!.number)) - 1;
+    if (runs !== Math.min(answers, 3))
+      violations.push(`an author's ${answers} answers started ${runs} runs, not ${Math.min(answers, 3)}`);
+  }
+  say(`${asked.length} questions were answered by their authors`);
+  return { tries: asked.length * 2, lost: 0, duplicated: 0, violations };
+}
+
+/** M11: of all that asks one after the other, and of all at once, no more runs of one issue go ahead on a day than are allowed. */
+async function mostOfADay(scenario: Scenario, { scale, say }: ChaosOptions): Promise<Findings> {
+  const { github, name, repository } = scenario;
+  const most = scale === "long" ? 5 : 2;
+  await scenario.restartApp({ MILLWRIGHT_SUBJECT_DAY_RUNS: String(most) });
+  const maintainer = github.as("maintainer");
+  const violations: string[] = [];
+  const begun = async (number: number) => {
+    const runs = await scenario.app.worker.store.runs.ofSubject(repository.entity.id, "issue", number);
+    return runs.filter(({ pipeline, outcome }) => pipeline === "issue-to-pr" && outcome?.kind !== "refused").length;
+  };
+  const ask: ((number: number) => void)[] = [
+    (number) => maintainer.label(name, number, "agent:builder"),
+    (number) => void maintainer.comment(name, number, "/code"),
+    (number) => void maintainer.comment(name, number, "The first one."),
+    (number) => void maintainer.comment(name, number, "/millwright retry"),
+  ];
+  const open = () => scenario.openIssue({ title: "unclear", body: "Something should change." });
+  const burst = open();
+  for (let time = 0; time < 3 * most; time += 1) ask[1]!(burst);
+  const other = open();
+  ask[1]!(other);
+  await quiet(scenario);
+  let tries = 3 * most + 1;
+  if ((await begun(burst)) !== most)
+    violations.push(`${await begun(burst)} runs of one issue went ahead when all asked at once, ${most} are allowed`);
+  if ((await begun(other)) !== 1) violations.push("the limit of one issue kept another from its run");
+  if (scale === "long") {
+    const patient = open();
+    for (let time = 0; time < 3 * most; time += 1) {
+      ask[time % ask.length]!(patient);
+      await quiet(scenario);
+      tries += 1;
+    }
+    if ((await begun(patient)) !== most)
+      violations.push(`${await begun(patient)} runs of one issue went ahead one after another, ${most} are allowed`);
+  }
+  say(`${tries} times one issue asked for a run, of which ${most} were allowed`);
+  return { tries, lost: 0, duplicated: 0, violations };
 }
 
 /** Until every delivery was answered, filed and carried out. */
@@ -400,7 +500,7 @@ async function editsAtEveryCall(scenario: Scenario, { scale, seed, say }: ChaosO
   await runWith(first, 0, () => undefined);
   const random = seededRandom(seed);
   const positions = Array.from({ length: calls + 1 }, (_, index) => index + 1).filter(
-    () => scale === "long" || random() < 3 / calls,
+    () => scale === "long" || random() < 1.5 / calls,
   );
   const cases = (positions.length === 0 ? [1] : positions).flatMap((at) =>
     (["edit", "withdraw"] as const).map((kind) => ({ at, kind, made: prepare(`${kind}-${at}`) })),

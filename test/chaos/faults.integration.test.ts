@@ -1,0 +1,4 @@
+import { faults } from "./scenarios/index.ts";
+import { testShortVersions } from "./short.ts";
+
+testShortVersions(faults);
