@@ -42,9 +42,9 @@ const Checks = z.strictObject({
   timeoutMinutes: z
     .number()
     .positive()
-    .max(14)
+    .max(10)
     .default(10)
-    .meta({ description: "Time limit of each command in minutes." }),
+    .meta({ description: "Time limit of each command in minutes; all checks of one round together have ten." }),
   withoutTests: z
     .enum(["draft", "ready"])
     .default("draft")

@@ -1,4 +1,8 @@
-/** How long, how often and with which pauses a step is tried; read by every engine. No step outlives a Lambda (15 minutes). */
+/**
+ * How long, how often and with which pauses a step is tried; read by every engine. No step has more than 10 minutes: an
+ * invocation on AWS Lambda has 15, in which it is also begun, stopped and recorded, and a repository shall not pass on one
+ * engine and time out on another.
+ */
 export interface StepLimits {
   minutes: number;
   attempts: number;
@@ -10,11 +14,11 @@ const standard: StepLimits = { minutes: 3, attempts: 4, backoffSeconds: 1 };
 
 const table: Record<string, StepLimits> = {
   "prepare-workspace": { minutes: 10, attempts: 3, backoffSeconds: 2 },
-  "prepare-environment": { minutes: 14, attempts: 2, backoffSeconds: 2 },
+  "prepare-environment": { minutes: 10, attempts: 2, backoffSeconds: 2 },
   "analyse-issue": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "write-change": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "keep-written": { minutes: 10, attempts: 4, backoffSeconds: 5 },
-  "run-checks": { minutes: 14, attempts: 2, backoffSeconds: 2 },
+  "run-checks": { minutes: 10, attempts: 2, backoffSeconds: 2 },
   "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
 };
 
