@@ -219,23 +219,36 @@ async function failed(lane: Lane, kill: Kill, error: unknown): Promise<Tried> {
 
 /** Kills in the middle of a run, which is returned. Undefined: the runs were faster than the kills, time after time. */
 async function killDuring(lane: Lane, { story, at, victim }: Kill, durationMs: number): Promise<Triggered | undefined> {
+  let expectedMs = durationMs;
   for (let late = 0; late < maxLate; late += 1) {
     await lane.start();
     await lane.arm("fraction" in at ? undefined : { at, victim });
     const triggered = await lane.trigger(story);
     if ("fraction" in at) {
-      // The run that was measured may have been a slow one.
-      await pause(at.fraction * durationMs * 0.7 ** late);
-      const { newest } = await lane.runs(triggered).catch(() => ({ newest: undefined }));
-      if (newest?.state !== "ended" && lane.kill(victim) > 0) {
+      const tookMs = await endedWithin(at.fraction * expectedMs, lane, triggered);
+      if (tookMs === undefined && lane.kill(victim) > 0) {
         if (victim !== "database") await lane.died();
         return triggered;
       }
+      // The run that was measured was a slow one: the moment is the same part of this one, or a little earlier.
+      expectedMs = Math.min(expectedMs, tookMs ?? expectedMs) * 0.9;
     } else if (await boundaryReached(lane, triggered, victim)) return triggered;
     const problem = await ended(lane, triggered);
     if (problem !== undefined) throw new Error(`A run that nobody killed was lost: ${problem}`);
   }
   return undefined;
+}
+
+/** How long the run took if it ended within this time; undefined when it is under way then. */
+async function endedWithin(ms: number, lane: Lane, triggered: Triggered): Promise<number | undefined> {
+  const startedAt = performance.now();
+  for (;;) {
+    const { newest } = await lane.runs(triggered).catch(() => ({ newest: undefined }));
+    const tookMs = performance.now() - startedAt;
+    if (newest?.state === "ended") return tookMs;
+    if (tookMs >= ms) return undefined;
+    await pause(Math.min(30, ms - tookMs));
+  }
 }
 
 /** False when the run ended without having come there. */
