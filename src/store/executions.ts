@@ -335,7 +335,7 @@ export async function platformRuns(db: Db, engine: string): Promise<PlatformRun[
       held: sql<boolean>`coalesce(${runs.executionExpiresAt} > clock_timestamp(), false)`,
       news: sql<boolean>`(${runs.waker} IS NOT NULL OR ${runs.engine} = 'temporal') AND (${runs.cancelReason} IS NOT NULL OR
         (${runs.state} = 'waiting-decision' AND EXISTS (
-          SELECT 1 FROM signals s WHERE s.run_key = ${runs.runKey} AND s.consumed_by IS NULL)))`,
+          SELECT 1 FROM signals s WHERE s.run_key = runs.run_key AND s.consumed_by IS NULL)))`,
     })
     .from(runs)
     .where(and(eq(runs.engine, engine), ne(runs.state, "ended")))

