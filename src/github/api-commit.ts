@@ -42,6 +42,8 @@ export async function commitThroughApi(
     return { kind: "not-possible", reason: "it replaces an earlier commit of the branch" };
   }
 
+  // Unlike the other requests this one is not sent on to the new name when the repository was renamed meanwhile.
+  const { full_name: repositoryNameWithOwner } = (await octokit.rest.repos.get(place)).data;
   const [headline, ...rest] = commit.message.split("\n");
   const deletions = commit.files.flatMap((file) =>
     file.status === "deleted" ? [file.path] : file.previousPath === undefined ? [] : [file.previousPath],
@@ -50,7 +52,7 @@ export async function commitThroughApi(
     `mutation ($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid } } }`,
     {
       input: {
-        branch: { repositoryNameWithOwner: `${commit.owner}/${commit.repo}`, branchName: commit.branch },
+        branch: { repositoryNameWithOwner, branchName: commit.branch },
         expectedHeadOid: commit.ontoSha,
         message: { headline, body: rest.join("\n").trim() },
         fileChanges: {
