@@ -114,7 +114,7 @@ async function reachableBinaries(directory: string, owner: { uid: number; gid: n
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once("error", reject);
