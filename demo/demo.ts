@@ -134,6 +134,7 @@ async function startDemoApp(
 const sandboxMeaning = {
   bubblewrap: "Repository code sees its own tree and the toolchain, no network and no secrets.",
   container: "Repository code runs in a container without network.",
+  lambda: "Repository code runs in a function of its own, without network and secrets.",
   none: "Repository code runs with your rights, network and files.",
 };
 

@@ -1,16 +1,28 @@
-import type { BackendName, Command, InsidePaths, Limits, Tree } from "./sandbox.ts";
+import type { BackendName, Command, CommandResult, InsidePaths, Limits, Tree } from "./sandbox.ts";
 import type { Slot } from "./slots.ts";
 
 /** What differs between the ways of isolating; everything else (slots, limits, output, self-test) is shared. */
-export interface Backend {
+export type Backend = LocalBackend | RemoteBackend;
+
+interface AnyBackend {
   name: BackendName;
   describe(): string;
   /** Why the backend cannot be used here and what to install, or undefined. Cheap, runs nothing untrusted. */
   unusable(): Promise<string | undefined>;
   paths(at: Tree): InsidePaths;
+  close(): Promise<void>;
+}
+
+/** Commands run on this machine, below a trusted program. */
+export interface LocalBackend extends AnyBackend {
   /** Makes everything ready and says which trusted program to start. Throws {@link Refusal}. */
   prepare(command: Command, at: Tree, limits: Limits, slot: Slot): Promise<Launch>;
-  close(): Promise<void>;
+}
+
+/** Commands run on another machine, which isolates them; the tree travels there and back. */
+export interface RemoteBackend extends AnyBackend {
+  /** As `Sandbox.run`. Throws {@link Refusal}, and what keeps it from reaching the machine. */
+  run(command: Command, at: Tree, limits: Limits, signal?: AbortSignal): Promise<CommandResult>;
 }
 
 /** One start of a trusted program which in turn starts the command. */

@@ -1,12 +1,13 @@
 import { constants, existsSync } from "node:fs";
 import { access, lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Backend, type Launch, Refusal } from "./backend.ts";
+import { type Launch, type LocalBackend, Refusal } from "./backend.ts";
 import { certificateVariables, commandEnvironment } from "./command-environment.ts";
 import { allowedDestinations, type HostRules } from "./hosts.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import { giveTo, makeReadable } from "./ownership.ts";
-import { PROXY_PORT, proxyVariables, type RegistryProxy } from "./registry-proxy.ts";
+import { proxyVariables } from "./proxy-variables.ts";
+import { PROXY_PORT, type RegistryProxy } from "./registry-proxy.ts";
 import type { InsidePaths, Tree } from "./sandbox.ts";
 import { systemCallFilter } from "./seccomp.ts";
 import type { Slot } from "./slots.ts";
@@ -45,7 +46,7 @@ export interface BubblewrapOptions extends HostRules {
  * inside. A worker that is root gives each slot a user id without any capability; otherwise a user namespace is used.
  * https://github.com/containers/bubblewrap
  */
-export function bubblewrap(options: BubblewrapOptions): Backend {
+export function bubblewrap(options: BubblewrapOptions): LocalBackend {
   const isRoot = process.getuid?.() === 0;
   return {
     name: "bubblewrap",
@@ -71,13 +72,16 @@ export function bubblewrap(options: BubblewrapOptions): Backend {
     return undefined;
   }
 
-  async function prepare(...[command, at, limits, slot]: Parameters<Backend["prepare"]>): Promise<Launch> {
+  async function prepare(...[command, at, limits, slot]: Parameters<LocalBackend["prepare"]>): Promise<Launch> {
     const inside = paths(at);
     const hosts = command.network === "none" ? [] : allowedDestinations(command.network.hosts, options);
     const session = hosts.length > 0 ? await openProxy(hosts) : undefined;
     const env = commandEnvironment(inside, options.toolchain, {
       readOnlyHome: at.environment?.readOnly ?? false,
-      extra: { ...(session && { ...certificateVariables(), ...proxyVariables() }), ...command.env },
+      extra: {
+        ...(session && { ...certificateVariables(), ...proxyVariables(`http://127.0.0.1:${PROXY_PORT}`) }),
+        ...command.env,
+      },
     });
     const shell = limitedShell(command.run, {
       limits,

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { type Backend, Refusal } from "./backend.ts";
+import { type LocalBackend, Refusal } from "./backend.ts";
 import { commandEnvironment } from "./command-environment.ts";
 import { homeDirectory } from "./home-directory.ts";
 import { limitedShell } from "./limits-prologue.ts";
@@ -28,7 +28,7 @@ export interface ContainerOptions {
  * Each command in a container of its own, without network, capabilities or a writable file system but the tree, the
  * environment and the temporary folder. The toolchain is the image's.
  */
-export function container(options: ContainerOptions): Backend {
+export function container(options: ContainerOptions): LocalBackend {
   const isRoot = process.getuid?.() === 0;
   let engine: Promise<readonly string[] | string> | undefined;
   const findEngine = () => {
@@ -54,7 +54,7 @@ export function container(options: ContainerOptions): Backend {
       : `image ${options.image} is not there: pull or build it with ${found[0]} (${seen.stderr.trim().slice(-200)})`;
   }
 
-  async function prepare(...[command, at, limits, slot]: Parameters<Backend["prepare"]>) {
+  async function prepare(...[command, at, limits, slot]: Parameters<LocalBackend["prepare"]>) {
     if (command.network !== "none" && command.network.hosts.length > 0) {
       throw new Refusal(
         "The container backend gives commands no network: set-up that downloads packages needs the bubblewrap backend, or an image that holds them",

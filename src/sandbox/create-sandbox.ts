@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { type Backend, Refusal } from "./backend.ts";
 import { bubblewrap } from "./bubblewrap.ts";
 import { container } from "./container.ts";
+import type { LambdaOptions } from "./lambda/lambda.ts";
 import { none } from "./none.ts";
 import { createRegistryProxy } from "./registry-proxy.ts";
 import { requireCommand } from "./require-command.ts";
@@ -16,6 +17,8 @@ import { detectToolchain, isInside } from "./toolchain.ts";
 export interface SandboxOptions {
   /** `auto` takes bubblewrap where it is installed, else a container engine; never `none`. */
   backend: "auto" | BackendName;
+  /** Functions and bucket of the lambda backend. */
+  lambda?: LambdaOptions;
   /** Container image, which must hold bash and the toolchain. Needed by the container backend. */
   image?: string;
   /** Container engine command; docker or podman is found by itself when absent. */
@@ -69,12 +72,19 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   };
 
   function test(): Promise<SelfTest> {
-    tested ??= selfTest(backend, runUnchecked, directory).then((result) => {
-      for (const check of result.checks.filter(({ passed }) => !passed)) {
-        options.log.warn(`Sandbox self-test: ${check.name}: ${check.detail}`);
-      }
-      return result;
-    });
+    tested ??= selfTest(backend, runUnchecked, directory).then(
+      (result) => {
+        for (const check of result.checks.filter(({ passed }) => !passed)) {
+          options.log.warn(`Sandbox self-test: ${check.name}: ${check.detail}`);
+        }
+        return result;
+      },
+      (error: unknown) => {
+        // A machine that cannot be reached now was not tested: the next command tries again.
+        tested = undefined;
+        throw error;
+      },
+    );
     return tested;
   }
 
@@ -108,6 +118,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
       return { ...refused("stopped by its caller before it began"), kind: "killed" };
     }
     try {
+      if ("run" in backend) return await backend.run(command, at, limits, signal);
       return await supervise(await backend.prepare(command, at, limits, slot), limits, directory, signal);
     } catch (error) {
       if (error instanceof Refusal) return refused(error.message);
@@ -143,7 +154,7 @@ async function chooseBackend(options: SandboxOptions, directory: string): Promis
       );
     }
   }
-  const make: Record<BackendName, () => Backend> = {
+  const make: Record<BackendName, () => Backend | Promise<Backend>> = {
     bubblewrap: () =>
       bubblewrap({
         ...options,
@@ -159,12 +170,20 @@ async function chooseBackend(options: SandboxOptions, directory: string): Promis
         controlGroups: options.containerControlGroups,
         extraReadPaths: options.extraReadPaths ?? [],
       }),
+    lambda: async () => {
+      const { proxyHosts, allowLoopbackHosts, image } = options;
+      if (!options.lambda)
+        throw new Error("Cannot create the sandbox: the lambda backend needs its functions and bucket");
+      // Loaded where it is used: a server of one's own needs nothing of AWS.
+      const { lambda } = await import("./lambda/lambda.ts");
+      return lambda({ image, proxyHosts, allowLoopbackHosts, ...options.lambda }, directory);
+    },
     none: () => none({ toolchain }),
   };
-  if (options.backend !== "auto") return make[options.backend]();
+  if (options.backend !== "auto") return await make[options.backend]();
   const reasons: string[] = [];
   for (const name of ["bubblewrap", "container"] as const) {
-    const backend = make[name]();
+    const backend = await make[name]();
     const reason = await backend.unusable();
     if (reason === undefined) return backend;
     reasons.push(reason);

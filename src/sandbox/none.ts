@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { type Backend, Refusal } from "./backend.ts";
+import { type LocalBackend, Refusal } from "./backend.ts";
 import { commandEnvironment } from "./command-environment.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import type { InsidePaths, Tree } from "./sandbox.ts";
@@ -10,7 +10,7 @@ import { isInside, type Toolchain } from "./toolchain.ts";
  * No isolation: a process group with limits and without the worker's environment. Network and all files of the worker's
  * user are open, the number of processes is not limited, and a process that leaves its group outlives the command.
  */
-export function none(options: { toolchain: Toolchain }): Backend {
+export function none(options: { toolchain: Toolchain }): LocalBackend {
   return {
     name: "none",
     describe: () => "no sandbox: commands run with the worker's own rights",

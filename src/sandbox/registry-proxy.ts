@@ -141,20 +141,3 @@ function answer(child: ChildProcess, isMine: (message: Answer) => boolean): Prom
     child.stderr?.on("data", onError);
   });
 }
-
-/** Settings by which package managers find the relay to the proxy inside the sandbox. */
-export function proxyVariables(): Record<string, string> {
-  const url = `http://127.0.0.1:${PROXY_PORT}`;
-  const here = "localhost,127.0.0.1,::1";
-  const java = ["http", "https"].map((kind) => `-D${kind}.proxyHost=127.0.0.1 -D${kind}.proxyPort=${PROXY_PORT}`);
-  return {
-    HTTP_PROXY: url,
-    HTTPS_PROXY: url,
-    http_proxy: url,
-    https_proxy: url,
-    NO_PROXY: here,
-    no_proxy: here,
-    NODE_USE_ENV_PROXY: "1", // Node's own fetch: https://nodejs.org/api/cli.html#node_use_env_proxy1
-    JAVA_TOOL_OPTIONS: java.join(" "),
-  };
-}

@@ -2,7 +2,7 @@
 // each backend isolates and what it does not.
 
 /** How commands are isolated. `none` isolates nothing and is only ever chosen explicitly. */
-export type BackendName = "bubblewrap" | "container" | "none";
+export type BackendName = "bubblewrap" | "container" | "lambda" | "none";
 
 /** A command of the repository or of the model. */
 export interface Command {
@@ -24,6 +24,8 @@ export interface Tree {
   environment?: { directory: string; readOnly?: boolean };
   /** Writable temporary folder, emptied by its owner. */
   temporary: string;
+  /** Whose tree it is: backends that run elsewhere give a machine to one job, and keep what is a repository's together. */
+  job?: { repositoryId: number; name: string };
 }
 
 export interface Limits {

@@ -31,6 +31,7 @@ export async function selfTest(backend: Backend, run: Run, directory: string): P
   const missing = await backend.unusable();
   if (missing)
     return { passed: false, checks: [{ name: "installed", passed: false, detail: missing }], advice: missing };
+  if ("run" in backend) return await remoteSelfTest(backend, run, directory);
   const stage = await makeStage(directory);
   try {
     const reached = await probe(run, stage);
@@ -42,6 +43,47 @@ export async function selfTest(backend: Backend, run: Run, directory: string): P
     await stage.close();
   }
 }
+
+/**
+ * Of a machine that isolates by what it is: this process, its files and other jobs are not there, so what is tried is
+ * whether commands run and their files come back, and whether that machine gives them rights or a way out.
+ */
+async function remoteSelfTest(backend: Backend, run: Run, directory: string): Promise<SelfTest> {
+  const root = await mkdtemp(join(directory, "self-test-"));
+  try {
+    const tree = { directory: join(root, "tree"), temporary: join(root, "temporary") };
+    for (const folder of Object.values(tree)) await mkdir(folder);
+    const result = await run({ run: REMOTE_PROBE, network: "none" }, tree, LIMITS);
+    const lines = result.stdout.split("\n");
+    const wrote = await readFile(join(tree.directory, "written.txt"), "utf8").catch(() => "");
+    const checks = [
+      checked(RUNS, lines.includes("begin") && lines.includes("end"), whyNot(result)),
+      checked("a command writes its tree", wrote.trim() === "written", "the file that it wrote is not there"),
+      checked("the machine's credentials are hidden", !lines.includes("environment=AWS"), "AWS_* variables were seen"),
+      checked("the metadata address is out of reach", !lines.includes("metadata=reached"), "169.254.169.254 answered"),
+      checked("the internet is out of reach", !lines.includes("internet=reached"), "1.1.1.1 port 443 was reached"),
+      checked(
+        "there are no privileges",
+        lines.includes("capabilities=0000000000000000"),
+        "the command has capabilities",
+      ),
+    ];
+    const passed = checks.every((check) => check.passed);
+    return { passed, checks, ...(!passed && { advice: adviceFor(backend, checks) }) };
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+const REMOTE_PROBE = `
+echo begin
+echo written > written.txt
+env | grep -q '^AWS_' && echo environment=AWS
+timeout 1 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80' 2>/dev/null && echo metadata=reached
+timeout 1 bash -c 'exec 3<>/dev/tcp/1.1.1.1/443' 2>/dev/null && echo internet=reached
+while read -r name value; do [ "$name" = CapEff: ] && echo "capabilities=$value"; done < /proc/self/status
+echo end
+`;
 
 interface Stage {
   secret: string;
@@ -99,24 +141,31 @@ async function probe(run: Run, stage: Stage): Promise<Check[]> {
   const ran = lines.includes("begin") && lines.includes("end");
   const wrote = await readFile(join(stage.tree.directory, "written.txt"), "utf8").catch(() => "");
   const said = (line: string) => lines.includes(line);
-  const check = (name: string, passed: boolean, detail: string): Check => ({
-    name,
-    passed,
-    detail: passed ? "held" : detail,
-  });
   return [
-    check(RUNS, ran, `${result.kind} ${result.reason ?? ""} ${result.stderr.slice(-500)}`.trim()),
-    check("a command writes its tree", wrote.trim() === "written", "the file that it wrote is not there"),
-    check("the worker's environment is hidden", !said("environment=read"), `/proc/${process.pid}/environ was read`),
-    check("a key file is hidden", !said(`key=${stage.secret}`), `${stage.key} was read`),
-    check("another job's tree is hidden", !said(`sibling=${stage.secret}`), `${stage.sibling} was read`),
-    check("the worker's listeners are out of reach", stage.connections() === 0, "a TCP connection to loopback arrived"),
-    check("datagrams do not leave", stage.datagrams() === 0, "a UDP packet to loopback arrived"),
-    check("the metadata address is out of reach", !said("metadata=reached"), "169.254.169.254 port 80 was reached"),
-    check("name servers are out of reach", !said("dns=routed"), "a UDP socket to 192.0.2.1 port 53 found a route"),
-    check("files outside cannot be written", !said("outside=written"), "a file outside of the tree was written"),
-    check("there are no privileges", said("capabilities=0000000000000000"), "the command has capabilities"),
+    checked(RUNS, ran, whyNot(result)),
+    checked("a command writes its tree", wrote.trim() === "written", "the file that it wrote is not there"),
+    checked("the worker's environment is hidden", !said("environment=read"), `/proc/${process.pid}/environ was read`),
+    checked("a key file is hidden", !said(`key=${stage.secret}`), `${stage.key} was read`),
+    checked("another job's tree is hidden", !said(`sibling=${stage.secret}`), `${stage.sibling} was read`),
+    checked(
+      "the worker's listeners are out of reach",
+      stage.connections() === 0,
+      "a TCP connection to loopback arrived",
+    ),
+    checked("datagrams do not leave", stage.datagrams() === 0, "a UDP packet to loopback arrived"),
+    checked("the metadata address is out of reach", !said("metadata=reached"), "169.254.169.254 port 80 was reached"),
+    checked("name servers are out of reach", !said("dns=routed"), "a UDP socket to 192.0.2.1 port 53 found a route"),
+    checked("files outside cannot be written", !said("outside=written"), "a file outside of the tree was written"),
+    checked("there are no privileges", said("capabilities=0000000000000000"), "the command has capabilities"),
   ];
+}
+
+function checked(name: string, passed: boolean, detail: string): Check {
+  return { name, passed, detail: passed ? "held" : detail };
+}
+
+function whyNot(result: CommandResult): string {
+  return `${result.kind} ${result.reason ?? ""} ${result.stderr.slice(-500)}`.trim();
 }
 
 function probeScript(stage: Stage): string {
@@ -178,6 +227,11 @@ function howToRepair(backend: Backend): string {
       );
     case "container":
       return "Check that the image holds bash and that the engine may set limits, or choose the bubblewrap backend.";
+    case "lambda":
+      return (
+        "Check that the sandbox's function is deployed as serverless.yml says: in subnets whose only route is the bucket's " +
+        "gateway endpoint, with bash in its image, and with a role that allows nothing."
+      );
     case "none":
       return "The backend none isolates nothing. Install bubblewrap and choose it.";
   }

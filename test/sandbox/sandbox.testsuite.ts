@@ -1,6 +1,6 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,8 +13,8 @@ export interface Contender {
   name: string;
   /** Why it cannot be tested here; undefined when it can. */
   missing: string | undefined;
-  /** False for the backend that isolates nothing. */
-  isolates: boolean;
+  /** Who isolates: the backend, the machine that a remote one runs commands on, or nobody. */
+  isolation: "own" | "machine" | "none";
   create(dataDirectory: string): Promise<Sandbox>;
 }
 
@@ -23,9 +23,9 @@ export function skips(missing: string | undefined): boolean {
   return missing !== undefined && process.env.CI !== "true";
 }
 
-/** What every backend must do. Whatever `none` cannot do is tested only where `isolates` is true. */
+/** The contract, which every backend keeps, and isolation for those that isolate by themselves. */
 export function sandboxSuite(contender: Contender): void {
-  const { name, missing, isolates } = contender;
+  const { name, missing, isolation } = contender;
   const title = missing === undefined ? name : `${name} (needs ${missing})`;
 
   describe.skipIf(skips(missing))(`Sandbox ${title}`, () => {
@@ -46,165 +46,204 @@ export function sandboxSuite(contender: Contender): void {
     const run = (text: string, limits: Partial<Limits> = {}, signal?: AbortSignal) =>
       sandbox.run({ run: text, network: "none" }, at, { ...LIMITS, ...limits }, signal);
 
-    test("run returns the output of a command that succeeds", async () => {
-      const result = await run("echo out; echo err >&2; pwd");
-      expect(result).toMatchObject({ kind: "ok", exitCode: 0, stderr: "err\n", droppedOutputBytes: 0 });
-      expect(result.stdout).toBe(`out\n${sandbox.paths(at).tree}\n`);
-      expect(result.durationSeconds).toBeGreaterThan(0);
-    });
-
-    test("run returns the exit code of a command that fails", async () => {
-      expect(await run("exit 7")).toMatchObject({ kind: "failed", exitCode: 7 });
-      expect(await run("kill -TERM $$")).toMatchObject({ kind: "failed", exitCode: 143, signal: "SIGTERM" });
-    });
-
-    test("run gives pipes that can be opened by name", async () => {
-      expect(await run("echo named > /dev/stderr")).toMatchObject({ kind: "ok", stderr: "named\n" });
-    });
-
-    test("run writes the tree, the environment and the temporary folder, as files of the worker", async () => {
-      const result = await run('mkdir sub && echo a > sub/a && echo b > "$HOME/b" && echo c > "$TMPDIR/c"');
-      expect(result).toMatchObject({ kind: "ok", stderr: "" });
-      expect(await readFile(join(at.directory, "sub/a"), "utf8")).toBe("a\n");
-      expect(await readFile(join(at.environment!.directory, "b"), "utf8")).toBe("b\n");
-      expect(await readFile(join(at.temporary, "c"), "utf8")).toBe("c\n");
-      expect((await stat(join(at.directory, "sub/a"))).uid).toBe(process.getuid?.());
-    });
-
-    test("run starts in the directory of the command and refuses one outside of the tree", async () => {
-      await mkdir(join(at.directory, "inner"), { recursive: true });
-      const inner = await sandbox.run({ run: "pwd", directory: "inner", network: "none" }, at, LIMITS);
-      expect(inner.stdout).toBe(`${sandbox.paths(at).tree}/inner\n`);
-      for (const directory of ["../other", "/etc", "a/../../b"]) {
-        const result = await sandbox.run({ run: "pwd", directory, network: "none" }, at, LIMITS);
-        expect(result).toMatchObject({ kind: "refused", stdout: "" });
-        expect(result.reason).toContain(directory);
-      }
-    });
-
-    test("run does not follow a link out of the tree to start there", async () => {
-      await symlink(root, join(at.directory, "way-out"));
-      const result = await sandbox.run({ run: "ls", directory: "way-out", network: "none" }, at, LIMITS);
-      expect(result.kind === "ok" ? result.stdout : "").not.toContain("data");
-      expect(result.kind).not.toBe("ok");
-      await rm(join(at.directory, "way-out"));
-    });
-
-    test("run passes an allow-list of variables and those of the command", async () => {
-      process.env.SANDBOX_TEST_SECRET = "canary-environment";
-      try {
-        const result = await sandbox.run({ run: "env", env: { EXTRA: "given" }, network: "none" }, at, LIMITS);
-        const names = result.stdout.split("\n").map((line) => line.split("=")[0]);
-        expect(result.stdout).toContain("EXTRA=given");
-        expect(result.stdout).toContain("CI=true");
-        expect(result.stdout).not.toContain("canary-environment");
-        expect(
-          names.filter((entry) => /KEY|TOKEN|SECRET|PASSWORD|npm_config_(?!cache|update)/i.test(entry ?? "")),
-        ).toEqual([]);
-      } finally {
-        delete process.env.SANDBOX_TEST_SECRET;
-      }
-    });
-
-    test("run stops at the time limit and is free at most 2 seconds later", async () => {
-      const started = performance.now();
-      const result = await run("trap '' TERM INT HUP; echo begun; while true; do sleep 1; done", { timeoutSeconds: 1 });
-      const seconds = (performance.now() - started) / 1000;
-      expect(result).toMatchObject({ kind: "timed-out", stdout: "begun\n" });
-      expect(result.reason).toContain("1 second");
-      expect(seconds).toBeGreaterThan(0.9);
-      expect(seconds).toBeLessThan(3);
-    });
-
-    test("run stops when its caller aborts", async () => {
-      const controller = new AbortController();
-      setTimeout(() => controller.abort(), 500);
-      const started = performance.now();
-      expect(await run("sleep 20", {}, controller.signal)).toMatchObject({
-        kind: "killed",
-        reason: "stopped by its caller",
+    describe("contract", () => {
+      test("run returns the output of a command that succeeds", async () => {
+        const result = await run("echo out; echo err >&2; pwd");
+        expect(result).toMatchObject({ kind: "ok", exitCode: 0, stderr: "err\n", droppedOutputBytes: 0 });
+        expect(result.stdout).toBe(`out\n${sandbox.paths(at).tree}\n`);
+        expect(result.durationSeconds).toBeGreaterThan(0);
       });
-      expect(performance.now() - started).toBeLessThan(2_500);
-      expect(await run("echo never", {}, AbortSignal.abort())).toMatchObject({ kind: "killed", stdout: "" });
-    });
 
-    test("run keeps the beginning and the end of long output", async () => {
-      const result = await run("seq 1 200000", { maxOutputBytes: 2_000 });
-      expect(result.kind).toBe("ok");
-      expect(result.stdout.startsWith("1\n2\n")).toBe(true);
-      expect(result.stdout.endsWith("199999\n200000\n")).toBe(true);
-      expect(result.stdout.length).toBeLessThan(2_100);
-      expect(result.droppedOutputBytes).toBe(1_288_895 - 2_000);
-    });
+      test("run returns the exit code of a command that fails", async () => {
+        expect(await run("exit 7")).toMatchObject({ kind: "failed", exitCode: 7 });
+        expect(await run("kill -TERM $$")).toMatchObject({ kind: "failed", exitCode: 143, signal: "SIGTERM" });
+      });
 
-    test("run adds at most 96 MB to the worker for 1 GB of output", async () => {
-      await run("true");
-      const before = process.memoryUsage.rss();
-      let peak = before;
-      const timer = setInterval(() => {
-        peak = Math.max(peak, process.memoryUsage.rss());
-      }, 5);
-      const result = await run("head -c 1073741824 /dev/zero");
-      clearInterval(timer);
-      expect(result.droppedOutputBytes).toBe(1_073_741_824 - LIMITS.maxOutputBytes);
-      expect((peak - before) / 1e6).toBeLessThan(96);
-    });
+      test("run gives pipes that can be opened by name", async () => {
+        expect(await run("echo named > /dev/stderr")).toMatchObject({ kind: "ok", stderr: "named\n" });
+      });
 
-    test("run limits memory, file size and processor time", async () => {
-      const memory = "dd if=/dev/zero of=/dev/null bs=512M count=1";
-      expect(await run(memory)).toMatchObject({ kind: "ok" });
-      expect((await run(memory, { maxMemoryBytes: 256 * 1024 ** 2 })).kind).not.toBe("ok");
-      const file = await run("head -c 3000000 /dev/zero > large", { maxFileBytes: 1_000_000 });
-      expect(file.kind).not.toBe("ok");
-      expect((await stat(join(at.directory, "large"))).size).toBeLessThanOrEqual(1_000_448); // in units of 1024 bytes
-      const cpu = await run("exec bash -c 'while :; do :; done'", { maxCpuSeconds: 1, timeoutSeconds: 20 });
-      expect(cpu.kind).toBe("killed");
-      expect(cpu.durationSeconds).toBeLessThan(10);
-    });
+      test("run writes the tree, the environment and the temporary folder, as files of the worker", async () => {
+        const result = await run('mkdir sub && echo a > sub/a && echo b > "$HOME/b" && echo c > "$TMPDIR/c"');
+        expect(result).toMatchObject({ kind: "ok", stderr: "" });
+        expect(await readFile(join(at.directory, "sub/a"), "utf8")).toBe("a\n");
+        expect(await readFile(join(at.environment!.directory, "b"), "utf8")).toBe("b\n");
+        expect(await readFile(join(at.temporary, "c"), "utf8")).toBe("c\n");
+        expect((await stat(join(at.directory, "sub/a"))).uid).toBe(process.getuid?.());
+      });
 
-    test("run waits for a slot and for the tree, and refuses limits that are none", async () => {
-      const both = await Promise.all([run("echo 1 >> order; sleep 0.3; echo 2 >> order"), run("echo 3 >> order")]);
-      expect(both.map(({ kind }) => kind)).toEqual(["ok", "ok"]);
-      expect(await readFile(join(at.directory, "order"), "utf8")).toBe("1\n2\n3\n");
-      const result = await run("true", { timeoutSeconds: 0 });
-      expect(result).toMatchObject({ kind: "refused" });
-      expect(result.reason).toContain("timeoutSeconds");
-    });
+      test("run starts in the directory of the command and refuses one outside of the tree", async () => {
+        await mkdir(join(at.directory, "inner"), { recursive: true });
+        const inner = await sandbox.run({ run: "pwd", directory: "inner", network: "none" }, at, LIMITS);
+        expect(inner.stdout).toBe(`${sandbox.paths(at).tree}/inner\n`);
+        for (const directory of ["../other", "/etc", "a/../../b"]) {
+          const result = await sandbox.run({ run: "pwd", directory, network: "none" }, at, LIMITS);
+          expect(result).toMatchObject({ kind: "refused", stdout: "" });
+          expect(result.reason).toContain(directory);
+        }
+      });
 
-    test("run refuses a variable that no shell can hold and folders that do not exist", async () => {
-      const result = await sandbox.run({ run: "true", env: { "A=B": "x" }, network: "none" }, at, LIMITS);
-      expect(result).toMatchObject({ kind: "refused" });
-      const gone = await sandbox.run(
-        { run: "true", network: "none" },
-        { ...at, directory: join(root, "gone") },
-        LIMITS,
-      );
-      expect(gone).toMatchObject({ kind: "refused" });
-      expect(gone.reason).toContain(join(root, "gone"));
-    });
+      test("run does not follow a link out of the tree to start there", async () => {
+        await symlink(root, join(at.directory, "way-out"));
+        const result = await sandbox.run({ run: "ls", directory: "way-out", network: "none" }, at, LIMITS);
+        expect(result.kind === "ok" ? result.stdout : "").not.toContain("data");
+        expect(result.kind).not.toBe("ok");
+        await rm(join(at.directory, "way-out"));
+      });
 
-    test("selfTest says whether the backend isolates", async () => {
-      const result = await sandbox.selfTest();
-      const failed = result.checks.filter(({ passed }) => !passed).map(({ name }) => name);
-      if (isolates) {
-        expect(failed).toEqual([]);
-        expect(result.passed).toBe(true);
-      } else {
-        expect(result.passed).toBe(false);
-        expect(failed).toEqual(
-          expect.arrayContaining([
-            "a key file is hidden",
-            "another job's tree is hidden",
-            "the worker's listeners are out of reach",
-            "datagrams do not leave",
-            "a fork bomb stays within its limit",
-          ]),
+      test("run passes an allow-list of variables and those of the command", async () => {
+        process.env.SANDBOX_TEST_SECRET = "canary-environment";
+        try {
+          const result = await sandbox.run({ run: "env", env: { EXTRA: "given" }, network: "none" }, at, LIMITS);
+          const names = result.stdout.split("\n").map((line) => line.split("=")[0]);
+          expect(result.stdout).toContain("EXTRA=given");
+          expect(result.stdout).toContain("CI=true");
+          expect(result.stdout).not.toContain("canary-environment");
+          expect(
+            names.filter((entry) => /KEY|TOKEN|SECRET|PASSWORD|npm_config_(?!cache|update)/i.test(entry ?? "")),
+          ).toEqual([]);
+        } finally {
+          delete process.env.SANDBOX_TEST_SECRET;
+        }
+      });
+
+      test("run stops at the time limit and is free at most 2 seconds later", async () => {
+        const started = performance.now();
+        const result = await run("trap '' TERM INT HUP; echo begun; while true; do sleep 1; done", {
+          timeoutSeconds: 1,
+        });
+        const seconds = (performance.now() - started) / 1000;
+        expect(result).toMatchObject({ kind: "timed-out", stdout: "begun\n" });
+        expect(result.reason).toContain("1 second");
+        expect(seconds).toBeGreaterThan(0.9);
+        expect(seconds).toBeLessThan(3);
+      });
+
+      test("run stops when its caller aborts", async () => {
+        const controller = new AbortController();
+        setTimeout(() => controller.abort(), 500);
+        const started = performance.now();
+        expect(await run("sleep 20", {}, controller.signal)).toMatchObject({
+          kind: "killed",
+          reason: "stopped by its caller",
+        });
+        expect(performance.now() - started).toBeLessThan(2_500);
+        expect(await run("echo never", {}, AbortSignal.abort())).toMatchObject({ kind: "killed", stdout: "" });
+      });
+
+      test("run keeps the beginning and the end of long output", async () => {
+        const result = await run("seq 1 200000", { maxOutputBytes: 2_000 });
+        expect(result.kind).toBe("ok");
+        expect(result.stdout.startsWith("1\n2\n")).toBe(true);
+        expect(result.stdout.endsWith("199999\n200000\n")).toBe(true);
+        expect(result.stdout.length).toBeLessThan(2_100);
+        expect(result.droppedOutputBytes).toBe(1_288_895 - 2_000);
+      });
+
+      test("run adds at most 96 MB to the worker for 1 GB of output", async () => {
+        await run("true");
+        const before = process.memoryUsage.rss();
+        let peak = before;
+        const timer = setInterval(() => {
+          peak = Math.max(peak, process.memoryUsage.rss());
+        }, 5);
+        const result = await run("head -c 1073741824 /dev/zero");
+        clearInterval(timer);
+        expect(result.droppedOutputBytes).toBe(1_073_741_824 - LIMITS.maxOutputBytes);
+        expect((peak - before) / 1e6).toBeLessThan(96);
+      });
+
+      test("run limits memory, file size and processor time", async () => {
+        const memory = "dd if=/dev/zero of=/dev/null bs=512M count=1";
+        expect(await run(memory)).toMatchObject({ kind: "ok" });
+        expect((await run(memory, { maxMemoryBytes: 256 * 1024 ** 2 })).kind).not.toBe("ok");
+        const file = await run("head -c 3000000 /dev/zero > large", { maxFileBytes: 1_000_000 });
+        expect(file.kind).not.toBe("ok");
+        expect((await stat(join(at.directory, "large"))).size).toBeLessThanOrEqual(1_000_448); // in units of 1024 bytes
+        const cpu = await run("exec bash -c 'while :; do :; done'", { maxCpuSeconds: 1, timeoutSeconds: 20 });
+        expect(cpu.kind).toBe("killed");
+        expect(cpu.durationSeconds).toBeLessThan(10);
+      });
+
+      test("run waits for a slot and for the tree, and refuses limits that are none", async () => {
+        const both = await Promise.all([run("echo 1 >> order; sleep 0.3; echo 2 >> order"), run("echo 3 >> order")]);
+        expect(both.map(({ kind }) => kind)).toEqual(["ok", "ok"]);
+        expect(await readFile(join(at.directory, "order"), "utf8")).toBe("1\n2\n3\n");
+        const result = await run("true", { timeoutSeconds: 0 });
+        expect(result).toMatchObject({ kind: "refused" });
+        expect(result.reason).toContain("timeoutSeconds");
+      });
+
+      test("run refuses a variable that no shell can hold and folders that do not exist", async () => {
+        const result = await sandbox.run({ run: "true", env: { "A=B": "x" }, network: "none" }, at, LIMITS);
+        expect(result).toMatchObject({ kind: "refused" });
+        const gone = await sandbox.run(
+          { run: "true", network: "none" },
+          { ...at, directory: join(root, "gone") },
+          LIMITS,
         );
-      }
+        expect(gone).toMatchObject({ kind: "refused" });
+        expect(gone.reason).toContain(join(root, "gone"));
+      });
+
+      test("run leaves the tree as the command left it", async () => {
+        await run(
+          "mkdir -p shape/old/deep && echo 1 > shape/kept && echo 2 > shape/old/deep/gone && echo 3 > shape/moved",
+        );
+        const early = await run(
+          "cd shape && ln -s kept link && touch -d '2001-02-03 04:05:06 UTC' kept && printf '#!/bin/sh\\n' > script && chmod 750 script",
+        );
+        expect(early).toMatchObject({ kind: "ok", stderr: "" });
+        const late = await run(
+          "cd shape && rm -r old && echo file > old && mv moved elsewhere && ln -sf script link && echo 4 >> kept && mkdir empty && mkfifo pipe",
+        );
+        expect(late).toMatchObject({ kind: "ok", stderr: "" });
+        await rm(join(at.directory, "shape/pipe"), { force: true }); // Not every way back can carry one.
+        const place = (name: string) => join(at.directory, "shape", name);
+        expect((await readdir(place("."))).toSorted()).toEqual(["elsewhere", "empty", "kept", "link", "old", "script"]);
+        expect(await readFile(place("kept"), "utf8")).toBe("1\n4\n");
+        expect(await readFile(place("old"), "utf8")).toBe("file\n");
+        expect(await readlink(place("link"))).toBe("script");
+        expect((await stat(place("script"))).mode & 0o777).toBe(0o750);
+        await writeFile(place("kept"), "by the worker");
+        await rm(place("elsewhere"));
+        const seen = await run("cd shape && cat kept && echo && ls && touch -d @1000000000 script && echo 5 >> new");
+        expect(seen.stdout).toBe("by the worker\nempty\nkept\nlink\nold\nscript\n");
+        expect((await run("stat -c %Y shape/script")).stdout).toBe("1000000000\n");
+      });
+
+      test("run leaves nothing of a command that started others", async () => {
+        const mark = 4_000_000 + Math.floor(Math.random() * 1_000_000);
+        expect(await run(`sleep ${mark} & sleep ${mark} & echo left`)).toMatchObject({ kind: "ok", stdout: "left\n" });
+        expect(await processesWith(`${mark}`)).toEqual([]);
+        expect(await run(`sleep ${mark} & sleep ${mark}`, { timeoutSeconds: 1 })).toMatchObject({ kind: "timed-out" });
+        expect(await processesWith(`${mark}`)).toEqual([]);
+      });
+
+      test("selfTest says whether the backend isolates", async () => {
+        const result = await sandbox.selfTest();
+        const failed = result.checks.filter(({ passed }) => !passed).map(({ name }) => name);
+        if (isolation !== "none") {
+          expect(failed).toEqual([]);
+          expect(result.passed).toBe(true);
+        } else {
+          expect(result.passed).toBe(false);
+          expect(failed).toEqual(
+            expect.arrayContaining([
+              "a key file is hidden",
+              "another job's tree is hidden",
+              "the worker's listeners are out of reach",
+              "datagrams do not leave",
+              "a fork bomb stays within its limit",
+            ]),
+          );
+        }
+      });
     });
 
+    // A machine of its own is asserted where it is described: the template, and the tests of its function.
     // What does not apply to a backend is no test that was left out.
-    const whereIsolated = isolates ? describe : () => undefined;
+    const whereIsolated = isolation === "own" ? describe : () => undefined;
     whereIsolated("isolation", () => {
       test("run hides the worker's environment and processes", async () => {
         const result = await run(

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, chown, cp, lstat, mkdir, mkdtemp, readlink, rm } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -15,9 +16,11 @@ export interface PackagedFunction {
   environment?: Record<string, string>;
   /**
    * In namespaces of its own with bubblewrap: own processes, an own user without rights, a read-only system and nothing
-   * writable but `/tmp`, as on AWS. The network is this machine's.
+   * writable but `/tmp`, as on AWS. Of the network it has S3 alone, as through a gateway endpoint, and `reaches`.
    */
   isolated?: boolean;
+  /** Further ports of this machine's loopback, such as that of a proxy. */
+  reaches?: number[];
 }
 
 /** How an event ended. `error` is what AWS puts in the payload of a failed invocation. */
@@ -50,13 +53,15 @@ export async function startEnvironment(
   tenantId: string | undefined,
   packaged: PackagedFunction,
   environment: Record<string, string>,
+  s3Port: number,
 ): Promise<ExecutionEnvironment> {
   const root = await mkdtemp(join(tmpdir(), "function-"));
   const temporary = join(root, "tmp");
   await mkdir(temporary, { mode: 0o700 });
   const env = { PATH: `${LANG}:/usr/local/bin:/usr/bin:/bin`, TZ: ":UTC", LANG: "en_US.UTF-8", ...environment };
+  const doors = packaged.isolated ? await openDoors(root, [s3Port, ...(packaged.reaches ?? [])]) : [];
   const child = packaged.isolated
-    ? await isolated(packaged, root, temporary, env)
+    ? await isolated(packaged, root, temporary, { ...env, AWS_LAMBDA_RUNTIME_API: "127.0.0.1:9001" }, doors)
     : spawn(process.execPath, [RUNTIME, packaged.bundle, packaged.exportName ?? "handler"], {
         cwd: dirname(packaged.bundle),
         env: { ...env, PATH: process.env["PATH"] ?? env.PATH },
@@ -106,6 +111,7 @@ export async function startEnvironment(
   const end = async () => {
     child.kill("SIGKILL");
     await exited;
+    for (const door of doors) door.close();
     await rm(root, { recursive: true, force: true, maxRetries: 5 });
   };
   const first = await nextLine(START_SECONDS);
@@ -153,6 +159,7 @@ async function isolated(
   root: string,
   temporary: string,
   env: Record<string, string>,
+  doors: readonly Door[],
 ): Promise<ChildProcess> {
   const isRoot = process.getuid?.() === 0;
   const uid = FIRST_UID + (started++ % 900);
@@ -161,21 +168,62 @@ async function isolated(
   await chmod(task, 0o755);
   if (isRoot) await chown(temporary, uid, uid);
   const words = [
-    ...["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
+    ...["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"],
     ...(await systemMounts()),
     ...["--ro-bind", "/etc", "/etc", "--proc", "/proc", "--dev", "/dev"],
     // Folders that bubblewrap makes by itself are closed to other users.
     ...["/var", "/var/lang", LANG, "/var/runtime"].flatMap((folder) => ["--dir", folder]),
     ...["--ro-bind", process.execPath, `${LANG}/node`, "--ro-bind", task, TASK],
-    ...["--ro-bind", RUNTIME, "/var/runtime/function-process.ts"],
+    ...["--ro-bind", RUNTIME, "/var/runtime/function-process.ts", "--dir", "/run"],
+    ...doors.flatMap(({ socket, port }) => ["--bind", socket, `/run/${port}.sock`]),
     ...["--bind", temporary, "/tmp", "--chdir", TASK, "--remount-ro", "/", "--cap-drop", "ALL"],
     ...(isRoot
       ? ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP", "--", ...asUser(uid)]
       : ["--unshare-user", "--uid", "993", "--gid", "990", "--"]),
     ...[`${LANG}/node`, "/var/runtime/function-process.ts", `${TASK}/${basename(packaged.bundle)}`],
     packaged.exportName ?? "handler",
+    ...doors.map(({ port }) => `${port}`),
   ];
   return spawn("/usr/bin/bwrap", words, { env, stdio: ["pipe", "ignore", "pipe", "pipe"] });
+}
+
+/** A port of this machine's loopback as a socket in the file system, which namespaces of the network do not part. */
+interface Door {
+  port: number;
+  socket: string;
+  close(): void;
+}
+
+function openDoors(root: string, ports: readonly number[]): Promise<Door[]> {
+  return Promise.all(
+    ports.map(async (port) => {
+      const socket = join(root, `${port}.sock`);
+      const open = new Set<Socket>();
+      const server = createServer((inner) => {
+        const outer = connect(port, "127.0.0.1");
+        for (const end of [inner, outer]) {
+          open.add(end);
+          end.on("error", () => {});
+          end.on("close", () => {
+            open.delete(end);
+            inner.destroy();
+            outer.destroy();
+          });
+        }
+        inner.pipe(outer).pipe(inner);
+      });
+      await new Promise<void>((resolve) => server.listen(socket, resolve));
+      await chmod(socket, 0o666);
+      return {
+        port,
+        socket,
+        close: () => {
+          server.close();
+          for (const end of open) end.destroy();
+        },
+      };
+    }),
+  );
 }
 
 async function systemMounts(): Promise<string[]> {

@@ -28,8 +28,7 @@ const CREDENTIALS = { accessKeyId: "AKIALOCALSTANDIN", secretAccessKey: "local-s
 export async function startLocalAws(options: { maxObjectBytes?: number } = {}): Promise<LocalAws> {
   const maxObjectBytes = options.maxObjectBytes ?? 5 * 1024 ** 3;
   const s3 = createLocalS3({ maxObjectBytes });
-  // The environment of functions: not this stand-in's own credentials, which are the worker's.
-  const lambda = createLocalLambda({ region: REGION, environment: () => ({}) });
+  const lambda = createLocalLambda({ region: REGION, s3Port: () => (server.address() as AddressInfo).port });
   const parameters = createLocalParameters();
 
   const server = createServer(async (request, response) => {

@@ -27,7 +27,12 @@ export async function runCommand(
   const reports = join(job.temporary, "reports");
   await rm(reports, { recursive: true, force: true });
   await mkdir(reports, { recursive: true, mode: 0o777 });
-  const at = { directory: job.tree, temporary: job.temporary, environment: { directory: job.home } };
+  const at = {
+    directory: job.tree,
+    temporary: job.temporary,
+    environment: { directory: job.home },
+    job: { repositoryId: ctx.intent.work.repositoryId, name: ctx.runKey },
+  };
   const timeoutSeconds = Math.max(
     5,
     Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20),
