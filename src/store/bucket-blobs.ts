@@ -40,11 +40,12 @@ export function createBucketBlobs(db: Db, bucket: Bucket): Store["blobs"] {
   };
 }
 
-/** Of a repository's blobs, so that deleting them all is deleting a prefix (P15). */
-export function blobPrefix(repositoryId: number): string {
-  return `blobs/${repositoryId}/`;
+export function blobKey(repositoryId: number, reference: string): string {
+  return `blobs/${repositoryId}/${reference}`;
 }
 
-export function blobKey(repositoryId: number, reference: string): string {
-  return blobPrefix(repositoryId) + reference;
+/** Where everything of a repository lies in the bucket, so that deleting it is deleting prefixes (P15). */
+export function prefixesOf(repositoryId: number): string[] {
+  // Environments and trees on their way are written by src/sandbox/lambda.
+  return ["blobs", "environments", "trees"].map((kind) => `${kind}/${repositoryId}/`);
 }

@@ -1,6 +1,6 @@
 import { and, eq, inArray, lt, ne, notExists, type SQL, sql } from "drizzle-orm";
 import type { Bucket } from "./bucket.ts";
-import { blobKey, blobPrefix } from "./bucket-blobs.ts";
+import { blobKey, prefixesOf } from "./bucket-blobs.ts";
 import type { Db, Queries } from "./database.ts";
 import { deleteRuns } from "./runs.ts";
 import { auditLog, blobs, pullRequests, rateLimits, repositories, runs, sweepLists } from "./schema.ts";
@@ -9,7 +9,9 @@ import type { Store } from "./store.ts";
 /** Deletion on request and by age (P15), in the database and in the bucket if there is one. */
 export function createData(db: Db, bucket?: Bucket): Store["data"] {
   // While there are rows somebody can ask again, so the bucket comes first.
-  const forgetObjects = async (repositoryId: number) => bucket?.removeAll(blobPrefix(repositoryId));
+  const forgetObjects = async (repositoryId: number) => {
+    for (const prefix of prefixesOf(repositoryId)) await bucket?.removeAll(prefix);
+  };
   return {
     known: async () => {
       const { installationId, repositoryId, owner, repo } = repositories;

@@ -10,14 +10,31 @@ import type { EnvironmentPaths } from "./workspace.ts";
 /** All environments of all repositories together; the least recently used go first. */
 const defaultMaxBytes = 20_000_000_000;
 
+/** Where environments are kept besides this disk, for workers whose disk does not last. */
+export interface EnvironmentArchives {
+  /** Fills the empty folder; false when nothing is kept under that name. */
+  fetch(owner: EnvironmentOwner, folder: string): Promise<boolean>;
+  store(owner: EnvironmentOwner, folder: string): Promise<void>;
+}
+
+/** As the directories of the cache are named; `name` is the key's hash. */
+interface EnvironmentOwner {
+  installationId: number;
+  repositoryId: number;
+  trust: string;
+  name: string;
+}
+
 /** Directories that setup made (`node_modules`, `.venv`, `target` …), kept for each repository, trust and key (rule 14). */
 export class EnvironmentCache {
   readonly #directory: string;
   readonly #maxBytes: number;
+  readonly #archives: EnvironmentArchives | undefined;
 
-  constructor(directory: string, maxBytes = defaultMaxBytes) {
+  constructor(directory: string, options: { maxBytes?: number; archives?: EnvironmentArchives } = {}) {
     this.#directory = directory;
-    this.#maxBytes = maxBytes;
+    this.#maxBytes = options.maxBytes ?? defaultMaxBytes;
+    this.#archives = options.archives;
   }
 
   /** Copies the environment into the job's tree and home; false, with both unchanged, when there is none for key and paths. */
@@ -25,7 +42,7 @@ export class EnvironmentCache {
     const places = placesOf(job, paths);
     await job.neverCommit(paths.tree);
     const entry = this.#entry(key, job);
-    const kept = await readKept(entry);
+    const kept = (await readKept(entry)) ?? ((await this.#fetch(key, job)) ? await readKept(entry) : undefined);
     if (kept === undefined || places.some(({ name }) => !kept.asked.includes(name))) return false;
     const wanted = places.filter(({ name }) => kept.found.includes(name));
     for (const place of wanted) await requireOwnParent(place);
@@ -59,14 +76,11 @@ export class EnvironmentCache {
         join(next, "kept.json"),
         JSON.stringify({ asked: places.map(({ name }) => name), found } satisfies Kept),
       );
-      await rm(entry, { recursive: true, force: true });
-      // Another job may have kept the same just now; theirs is as good.
-      await rename(next, entry).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-      });
+      await moveInto(next, entry);
     } finally {
       await rm(next, { recursive: true, force: true });
     }
+    await this.#archives?.store(ownerOf(key, job), entry);
     await this.#evict(entry);
   }
 
@@ -76,15 +90,25 @@ export class EnvironmentCache {
     }
   }
 
-  #entry(key: string, { repository }: LocalJob): string {
-    const name = createHash("sha256").update(key).digest("hex");
-    return join(
-      this.#directory,
-      String(repository.installationId),
-      String(repository.repositoryId),
-      repository.trust,
-      name,
-    );
+  #entry(key: string, job: LocalJob): string {
+    const { installationId, repositoryId, trust, name } = ownerOf(key, job);
+    return join(this.#directory, String(installationId), String(repositoryId), trust, name);
+  }
+
+  /** Brings the environment onto this disk, if it is kept elsewhere. */
+  async #fetch(key: string, job: LocalJob): Promise<boolean> {
+    if (this.#archives === undefined) return false;
+    const entry = this.#entry(key, job);
+    const next = `${entry}.${randomUUID()}`;
+    await mkdir(next, { recursive: true });
+    try {
+      if (!(await this.#archives.fetch(ownerOf(key, job), next))) return false;
+      await moveInto(next, entry);
+    } finally {
+      await rm(next, { recursive: true, force: true });
+    }
+    await this.#evict(entry);
+    return true;
   }
 
   async #evict(newest: string): Promise<void> {
@@ -121,6 +145,19 @@ interface Place {
 interface Kept {
   asked: string[];
   found: string[];
+}
+
+function ownerOf(key: string, { repository }: LocalJob): EnvironmentOwner {
+  const { installationId, repositoryId, trust } = repository;
+  return { installationId, repositoryId, trust, name: createHash("sha256").update(key).digest("hex") };
+}
+
+async function moveInto(next: string, entry: string): Promise<void> {
+  await rm(entry, { recursive: true, force: true });
+  // Another job may have kept the same just now; theirs is as good.
+  await rename(next, entry).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+  });
 }
 
 function placesOf(job: LocalJob, paths: EnvironmentPaths): Place[] {

@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Logger } from "pino";
 import { requireFreeDisk } from "./disk.ts";
-import { EnvironmentCache } from "./environment-cache.ts";
+import { type EnvironmentArchives, EnvironmentCache } from "./environment-cache.ts";
 import { readFacts } from "./facts.ts";
 import { LocalJob } from "./job.ts";
 import { readNote } from "./job-note.ts";
@@ -24,6 +24,8 @@ export interface WorkspacesOptions {
   diskWatermarkBytes: number;
   /** Of what is fetched for one commit, and of the files of one commit. */
   maxRepositoryBytes: number;
+  /** Where environments are kept besides the disk. */
+  environmentArchives?: EnvironmentArchives;
   log: Pick<Logger, "warn" | "debug">;
 }
 
@@ -40,7 +42,7 @@ export function createWorkspaces(options: WorkspacesOptions): LocalWorkspaces {
     jobs: join(root, "jobs"),
     environments: join(root, "environments"),
   };
-  const environments = new EnvironmentCache(directories.environments);
+  const environments = new EnvironmentCache(directories.environments, { archives: options.environmentArchives });
   const mirrors = new Map<string, Mirror>();
   const opener = new JobOpener({ ...options, root });
   const spares = new Set<Promise<void>>();

@@ -1,11 +1,14 @@
-import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { S3Client } from "@aws-sdk/client-s3";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { createEnvironmentArchives } from "../../src/sandbox/lambda/environment-archives.ts";
 import { EnvironmentCache } from "../../src/workspace/environment-cache.ts";
 import { LocalJob } from "../../src/workspace/job.ts";
 import { Mirror } from "../../src/workspace/mirror.ts";
 import type { Job } from "../../src/workspace/workspace.ts";
+import { startLocalAws } from "../support/local-aws/local-aws.ts";
 import { credential, makeWorld, own, person, type World } from "./world.ts";
 
 const paths = { tree: ["node_modules"], home: [".npm"] };
@@ -106,7 +109,7 @@ test("environments refuse paths outside and a link in place of a parent director
 });
 
 test("EnvironmentCache removes what was used longest ago when it is full", async () => {
-  const cache = new EnvironmentCache(join(world.dataDirectory, "environments"), 25_000);
+  const cache = new EnvironmentCache(join(world.dataDirectory, "environments"), { maxBytes: 25_000 });
   const opened = await world.openMain();
   const log = pino({ level: "silent" });
   const mirror = new Mirror({
@@ -136,4 +139,36 @@ test("EnvironmentCache removes what was used longest ago when it is full", async
   expect(await cache.restore("old", job, only)).toBe(false);
   expect(await cache.restore("middle", job, only)).toBe(true);
   expect(await cache.restore("new", job, only)).toBe(true);
+});
+
+test("EnvironmentCache with archives restores on another disk what one worker kept, for the same repository alone", async () => {
+  const aws = await startLocalAws();
+  try {
+    const objects = aws.s3.bucket("work");
+    const archives = createEnvironmentArchives({ s3: new S3Client(aws.client), bucket: "work", keyPrefix: "m/" });
+    const disk = (name: string) => new EnvironmentCache(join(world.dataDirectory, name), { archives });
+    const first = (await world.openMain("first")) as LocalJob;
+    await install(first, "installed");
+    await symlink("/usr/bin/env", join(first.tree, "node_modules/absolute"));
+    await disk("one").save("key", first, paths);
+    expect([...objects.keys()]).toEqual([expect.stringMatching(/^m\/environments\/42\/7\/own\/[0-9a-f]{64}$/)]);
+
+    const second = (await world.openMain("second")) as LocalJob;
+    expect(await disk("two").restore("another key", second, paths)).toBe(false);
+    expect(await disk("two").restore("key", second, paths)).toBe(true);
+    expect(await installed(second)).toBe("installed");
+    expect(await readFile(join(second.home, ".npm/cache"), "utf8")).toBe("installed");
+    expect(await readlink(join(second.tree, "node_modules/absolute"))).toBe("/usr/bin/env");
+    expect((await stat(join(second.tree, "node_modules/a/run.sh"))).mode & 0o777).toBe(0o755);
+
+    const asked = aws.s3.requests.length;
+    expect(await disk("two").restore("key", second, paths)).toBe(true);
+    expect(aws.s3.requests.length).toBe(asked); // Once it is on the disk, nobody asks the bucket.
+    const [object] = objects.values();
+    if (object) object.bytes = object.bytes.subarray(0, -10);
+    expect(await disk("three").restore("key", second, paths)).toBe(false);
+    expect(await readdir(join(world.dataDirectory, "three/7/42/own"))).toEqual([]);
+  } finally {
+    await aws.close();
+  }
 });
