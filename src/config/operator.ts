@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { ConfigurationError, cannotStart, defaults, givenIn, itemsOf } from "./intake.ts";
+import { type TemporalConfig, temporalConfigOf } from "./temporal.ts";
 
 export { ConfigurationError } from "./intake.ts";
 
@@ -127,17 +128,81 @@ export const Environment = z.object({
     .optional()
     .meta({ description: "Project of Vertex AI. Credentials come from Google's default chain." }),
   CLOUD_ML_REGION: z.string().optional().meta({ description: "Region of Vertex AI." }),
-  MILLWRIGHT_SANDBOX: z.enum(["auto", "bubblewrap", "container", "none"]).default("auto").meta({
+  MILLWRIGHT_SANDBOX: z.enum(["auto", "bubblewrap", "container", "lambda", "none"]).default("auto").meta({
     description:
       "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust.",
   }),
-  MILLWRIGHT_SANDBOX_IMAGE: z.string().optional().meta({ description: "Image of the container sandbox." }),
+  MILLWRIGHT_SANDBOX_FUNCTION: z.string().optional().meta({
+    description: "Function of the lambda sandbox: its name, with an alias if it has one, or its ARN.",
+  }),
+  MILLWRIGHT_SETUP_FUNCTION: z.string().optional().meta({
+    description:
+      "The same for commands that install dependencies; it reaches MILLWRIGHT_EGRESS_PROXY and nothing else.",
+  }),
+  MILLWRIGHT_EGRESS_PROXY: url.optional().meta({
+    description:
+      "Proxy that lets the set-up function through to package registries alone. Without it, installing dependencies is refused.",
+  }),
+  MILLWRIGHT_BUCKET: z.string().optional().meta({
+    description:
+      "S3 bucket for work in progress, texts and logs instead of the database, and for trees of the lambda sandbox.",
+  }),
+  MILLWRIGHT_SANDBOX_IMAGE: z.string().optional().meta({
+    description: "Image of the container sandbox; of the lambda sandbox only to tell its toolchain's versions apart.",
+  }),
   MILLWRIGHT_SANDBOX_READ_PATHS: list.meta({
     description: "Further directories, such as toolchains, that sandboxed commands may read.",
   }),
   MILLWRIGHT_REGISTRY_HOSTS: list.meta({ description: "Further registry hosts that the setup commands may reach." }),
   MILLWRIGHT_WORKER_FUNCTION: z.string().optional().meta({
     description: "On AWS Lambda: the durable function that executes runs, with its alias.",
+  }),
+  MILLWRIGHT_ENGINE: z.enum(["local", "temporal"]).default("local").meta({
+    description:
+      "Where runs are executed: in the servers themselves by a queue in the database, or by `npm run worker` on Temporal, which needs DATABASE_URL.",
+  }),
+  MILLWRIGHT_ENGINE_FALLBACK: z.enum(["local"]).optional().meta({
+    description:
+      "`local`: a server that cannot reach Temporal when it starts executes new runs itself. Without it, it waits for Temporal and keeps runs in the database.",
+  }),
+  MILLWRIGHT_WORKER_STEPS: z.enum(["all", "ordinary", "sandboxed"]).default("all").meta({
+    description:
+      "Which steps a Temporal worker takes: those that run commands of repositories (`sandboxed`), the others, or all.",
+  }),
+  MILLWRIGHT_TEMPORAL_ADDRESS: z
+    .string()
+    .regex(/^(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/i, "must be host:port, without a scheme")
+    .default("127.0.0.1:7233")
+    .meta({ description: "Address of Temporal's frontend, as `host:port`." }),
+  MILLWRIGHT_TEMPORAL_NAMESPACE: z.string().default("default").meta({
+    description: "Temporal's namespace for runs; it has to exist.",
+  }),
+  MILLWRIGHT_TEMPORAL_TLS: z
+    .enum(["off", "on"])
+    .default("off")
+    .meta({ description: "`on`: connect by TLS; the files below turn it on too." }),
+  MILLWRIGHT_TEMPORAL_TLS_CA: z.string().optional().meta({
+    description: "A PEM file with the certificate authority of Temporal's server, where it is not a public one.",
+  }),
+  MILLWRIGHT_TEMPORAL_TLS_CERT: z
+    .string()
+    .optional()
+    .meta({ description: "A PEM file with the client certificate that Temporal's server asks for." }),
+  MILLWRIGHT_TEMPORAL_TLS_KEY: z
+    .string()
+    .optional()
+    .meta({ description: "A PEM file with the key of MILLWRIGHT_TEMPORAL_TLS_CERT." }),
+  MILLWRIGHT_TEMPORAL_TLS_SERVER_NAME: z
+    .string()
+    .optional()
+    .meta({ description: "The name in the server's certificate, where it is not the address's host." }),
+  MILLWRIGHT_TEMPORAL_KEY: z.string().optional().meta({
+    description:
+      "Encrypts what Temporal keeps: `<name>:<base64 of 32 bytes>`. Several, separated by commas: the first encrypts, each decrypts.",
+  }),
+  MILLWRIGHT_TEMPORAL_BUILD: z.string().optional().meta({
+    description:
+      "Version of this worker for Temporal's worker versioning: runs that begin on it are told by workers of this version alone.",
   }),
   MILLWRIGHT_CONCURRENCY: z.coerce
     .number()
@@ -249,11 +314,16 @@ export interface OperatorConfig {
     googleRegion: string | undefined;
   };
   sandbox: {
-    backend: "auto" | "bubblewrap" | "container" | "none";
+    backend: "auto" | "bubblewrap" | "container" | "lambda" | "none";
     image: string | undefined;
     readPaths: string[];
     registryHosts: string[];
+    sandboxFunction: string | undefined;
+    setupFunction: string | undefined;
+    egressProxy: string | undefined;
   };
+  bucket: string | undefined;
+  engine: { kind: "local" } | TemporalConfig;
   concurrency: { worker: number; repository: number };
   limits: {
     run: { usd: number; tokens: number; minutes: number; turns: number; attempts: number };
@@ -283,8 +353,35 @@ export function readOperatorConfig(environment: Record<string, string | undefine
       );
     }
   }
+  requireFunctions(given, problems);
+  const engine: OperatorConfig["engine"] =
+    parsed.success && parsed.data.MILLWRIGHT_ENGINE === "temporal"
+      ? temporalConfigOf(parsed.data, problems)
+      : { kind: "local" };
   if (!parsed.success || problems.length > 0) throw cannotStart(problems);
-  return toConfig(parsed.data, privateKey);
+  return toConfig(parsed.data, privateKey, engine);
+}
+
+/** What the lambda sandbox cannot do without. */
+function requireFunctions(given: Record<string, string | undefined>, problems: string[]): void {
+  const needs: [name: string, needed: string][] = [
+    ...(given["MILLWRIGHT_SANDBOX"] === "lambda"
+      ? ([
+          ["MILLWRIGHT_SANDBOX_FUNCTION", "MILLWRIGHT_SANDBOX is lambda"],
+          ["MILLWRIGHT_BUCKET", "MILLWRIGHT_SANDBOX is lambda"],
+        ] satisfies [string, string][])
+      : []),
+    ...(given["MILLWRIGHT_EGRESS_PROXY"] === undefined
+      ? []
+      : ([["MILLWRIGHT_SETUP_FUNCTION", "MILLWRIGHT_EGRESS_PROXY is set"]] satisfies [string, string][])),
+  ];
+  for (const [name, why] of needs) {
+    if (given[name] === undefined) problems.push(`${name} is not set, and ${why}. ${meaningOf(name)}`);
+  }
+  // Commands see the address.
+  if (/@/.test(given["MILLWRIGHT_EGRESS_PROXY"] ?? "")) {
+    problems.push("MILLWRIGHT_EGRESS_PROXY: must hold no user and no password, because repository code sees it.");
+  }
 }
 
 /** The same for a main: what is missing is explained in plain words, without a stack, and ends the process. */
@@ -323,8 +420,12 @@ export function prepareSetup({ ownAddress }: { ownAddress: boolean }) {
 
 function explain(issue: z.core.$ZodIssue, given: Record<string, unknown>): string {
   const name = String(issue.path[0]);
-  const meaning = (Environment.shape as Record<string, z.ZodType>)[name]?.meta()?.description ?? "";
+  const meaning = meaningOf(name);
   return given[name] === undefined ? `${name} is not set. ${meaning}` : `${name}: ${issue.message}. ${meaning}`;
+}
+
+function meaningOf(name: string): string {
+  return (Environment.shape as Record<string, z.ZodType>)[name]?.meta()?.description ?? "";
 }
 
 function privateKeyOf(given: Record<string, string | undefined>, problems: string[]): string {
@@ -352,7 +453,11 @@ function privateKeyOf(given: Record<string, string | undefined>, problems: strin
   return pem;
 }
 
-function toConfig(env: z.infer<typeof Environment>, privateKey: string): OperatorConfig {
+function toConfig(
+  env: z.infer<typeof Environment>,
+  privateKey: string,
+  engine: OperatorConfig["engine"],
+): OperatorConfig {
   const enterprise = env.GHE_HOST === undefined ? undefined : `${env.GHE_PROTOCOL}://${env.GHE_HOST}`;
   return {
     app: {
@@ -402,7 +507,12 @@ function toConfig(env: z.infer<typeof Environment>, privateKey: string): Operato
       image: env.MILLWRIGHT_SANDBOX_IMAGE,
       readPaths: env.MILLWRIGHT_SANDBOX_READ_PATHS,
       registryHosts: env.MILLWRIGHT_REGISTRY_HOSTS,
+      sandboxFunction: env.MILLWRIGHT_SANDBOX_FUNCTION,
+      setupFunction: env.MILLWRIGHT_SETUP_FUNCTION,
+      egressProxy: env.MILLWRIGHT_EGRESS_PROXY,
     },
+    bucket: env.MILLWRIGHT_BUCKET,
+    engine,
     concurrency: { worker: env.MILLWRIGHT_CONCURRENCY, repository: env.MILLWRIGHT_REPOSITORY_CONCURRENCY },
     limits: {
       run: {

@@ -20,6 +20,22 @@ export interface Started {
   repeated: Promise<boolean | "unknown">;
 }
 
+/** What a process needs of its engine besides the port: begin, stop in order. */
+export interface RunningEngine extends Engine {
+  /** After it, runs can be started, signalled and cancelled. Throws when it cannot be used and waiting does not help. */
+  open(): Promise<void>;
+  /** Begins to execute runs here, and takes up what an earlier process left. */
+  work(): Promise<void>;
+  /** Within about `seconds`: running steps are aborted without losing an attempt, for the next process. */
+  drain(seconds: number): Promise<void>;
+  /** Takes no more intents. After `drain`, before the store is closed. */
+  close(): Promise<void>;
+  /** Resolves when nothing is left that could be executed now. */
+  idle(): Promise<void>;
+  /** Which engine it is and whether it can be used, in plain words. */
+  health(): Promise<{ ok: boolean; detail: string }>;
+}
+
 /** Decides where, when and how often steps are called. The same pipelines run on every engine. */
 export interface Engine {
   /** Resolves after the intent is durably queued. The same intent again starts nothing, for ever. */

@@ -5,7 +5,12 @@ import type { ProbotOctokit } from "probot";
 import { createModel } from "../agent/create-model.ts";
 import type { Model } from "../agent/model.ts";
 import type { OperatorConfig } from "../config/operator.ts";
-import { createLocalEngine, type LocalEngine } from "../engine/local/local-engine.ts";
+import type { Control } from "../engine/control.ts";
+import type { RunningEngine } from "../engine/engine.ts";
+import type { EngineEvent } from "../engine/execute-step.ts";
+import { createLocalEngine } from "../engine/local/local-engine.ts";
+import { TemporalUnreachable } from "../engine/temporal/connection.ts";
+import { createTemporalEngine } from "../engine/temporal/temporal-engine.ts";
 import { createGitHubApp, type GitHubApp } from "../github/client.ts";
 import { createReceive, type Receive } from "../handlers/receive.ts";
 import type { Deps } from "../pipeline/deps.ts";
@@ -13,17 +18,20 @@ import { pipelines } from "../pipeline/index.ts";
 import type { Step } from "../pipeline/step.ts";
 import { steps } from "../pipeline/steps/index.ts";
 import { createRedactor, type Redactor } from "../policy/redact.ts";
-import { createSandbox } from "../sandbox/create-sandbox.ts";
+import { createSandbox, type SandboxOptions } from "../sandbox/create-sandbox.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { createStatusProjector, type StatusProjector } from "../status/projector.ts";
+import type { Bucket } from "../store/bucket.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
+import type { EnvironmentArchives } from "../workspace/environment-cache.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
 import { createWorkspaces } from "../workspace/workspaces.ts";
 import { createExecuteStep, type EffectFault } from "./execute-step.ts";
 import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
 import { measureModel, measureRuns } from "./measure.ts";
+import { ownWords } from "./own-words.ts";
 
 /** One worker process: everything that runs in it, put together. */
 export interface Worker {
@@ -33,7 +41,7 @@ export interface Worker {
   redactor: Redactor;
   store: OpenStore;
   github: GitHubApp;
-  engine: LocalEngine;
+  engine: RunningEngine & Control;
   sandbox: Sandbox;
   workspaces: Workspaces;
   model: Model;
@@ -52,6 +60,8 @@ export interface ComposeOptions {
   authenticate: () => Promise<ProbotOctokit>;
   log?: Logger;
   redactor?: Redactor;
+  /** What this process is for where runs are executed on Temporal: the local engine executes them in servers. */
+  role?: "server" | "worker" | "both";
   /** Given by tests alone. */
   effectFault?: EffectFault;
   statusPeriodSeconds?: number;
@@ -76,9 +86,12 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
   const log = options.log ?? createLogger({ level: operator.logLevel, redactor });
   const metrics = createMetrics();
   mkdirSync(operator.dataDirectory, { recursive: true, mode: 0o700 });
-  const store = await openStore({ databaseUrl: operator.databaseUrl, dataDirectory: operator.dataDirectory, log });
+  const { databaseUrl, dataDirectory } = operator;
+  const bucket = operator.bucket === undefined ? undefined : await openBucket(operator.bucket);
+  const store = await openStore({ databaseUrl, dataDirectory, log, bucket: bucket?.blobs });
   try {
-    return await composeOn(store, { ...options, redactor, log, metrics });
+    const environmentArchives = bucket?.environments;
+    return await composeOn(store, { ...options, redactor, log, metrics, environmentArchives });
   } catch (error) {
     // The embedded database is a process that would keep the data directory to itself.
     await store.close();
@@ -88,7 +101,12 @@ export async function compose(options: ComposeOptions): Promise<Worker> {
 
 async function composeOn(
   store: OpenStore,
-  options: ComposeOptions & { redactor: Redactor; log: Logger; metrics: Metrics },
+  options: ComposeOptions & {
+    redactor: Redactor;
+    log: Logger;
+    metrics: Metrics;
+    environmentArchives: EnvironmentArchives | undefined;
+  },
 ): Promise<Worker> {
   const { operator, redactor, log, metrics } = options;
   const github = createGitHubApp({
@@ -98,27 +116,20 @@ async function composeOn(
     redactor,
     log,
   });
-  const sandbox = await createSandbox({
-    backend: operator.sandbox.backend,
-    image: operator.sandbox.image,
-    extraReadPaths: operator.sandbox.readPaths,
-    slots: operator.concurrency.worker + 1,
-    dataDirectory: operator.dataDirectory,
-    log,
-  });
+  const sandbox = await createSandbox({ ...sandboxOptions(operator), log });
   const workspaces = createWorkspaces({
     dataDirectory: operator.dataDirectory,
     gitBaseUrl: operator.github.gitUrl,
     diskWatermarkBytes: operator.minFreeBytes,
     maxRepositoryBytes: operator.maxRepositoryBytes,
+    environmentArchives: options.environmentArchives,
     log,
   });
   const model = measureModel(createModel(operator.model, redactor), metrics);
   const { statusPeriodSeconds: periodSeconds, effectFault } = options;
   const status = createStatusProjector({ store, operator, github, log, periodSeconds, effectFault });
   const deps: Omit<Deps, "engine"> = { operator, store, workspaces, sandbox, model, redactor, app: github };
-  const engine = engineOf({ ...options, deps, store, github, status, metrics, log });
-  await engine.open();
+  const { engine, executesHere } = await openEngine({ ...options, deps, store, github, status, metrics, log });
   const known = () => ({ operator, app: { id: operator.app.id, slug: github.known()?.slug } });
   const receive = createReceive({ engine, known, log });
   const housekeeping: Housekeeping = createHousekeeping({
@@ -130,9 +141,9 @@ async function composeOn(
     metrics,
     log,
   });
-  await engine.work();
+  if (executesHere) await engine.work();
   // At start, so that an operator learns at once what to install; commands wait for it, and are refused if it fails.
-  if (sandbox.backend !== "none") {
+  if (executesHere && sandbox.backend !== "none") {
     void sandbox.selfTest().then((test) => {
       if (!test.passed)
         log.error({ advice: test.advice }, "the sandbox failed its self-test: repository code is refused");
@@ -171,6 +182,31 @@ async function composeOn(
   };
 }
 
+/** The sandbox as the operator wants it. */
+export function sandboxOptions(operator: OperatorConfig): Omit<SandboxOptions, "log"> {
+  const { backend, image, readPaths, sandboxFunction, setupFunction, egressProxy } = operator.sandbox;
+  return {
+    ...{ backend, image, extraReadPaths: readPaths, dataDirectory: operator.dataDirectory },
+    slots: operator.concurrency.worker + 1,
+    lambda:
+      sandboxFunction === undefined || operator.bucket === undefined
+        ? undefined
+        : { sandboxFunction, setupFunction, egressProxy, bucket: operator.bucket },
+  };
+}
+
+/** What lies in a bucket instead of the database and the disk. Loaded where it is used: others need nothing of AWS. */
+export async function openBucket(name: string): Promise<{ blobs: Bucket; environments: EnvironmentArchives }> {
+  const [{ S3Client }, { createBucket }, { createEnvironmentArchives }] = await Promise.all([
+    import("@aws-sdk/client-s3"),
+    import("../store/bucket.ts"),
+    import("../sandbox/lambda/environment-archives.ts"),
+  ]);
+  // Region, credentials and endpoint are the environment's: https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html
+  const s3 = new S3Client();
+  return { blobs: createBucket({ s3, name }), environments: createEnvironmentArchives({ s3, bucket: name }) };
+}
+
 /** Waits for work that may take longer than there is time; what it leaves undone is done after the next start. */
 function unless(late: AbortSignal, work: Promise<void>): Promise<void> {
   const aborted = new Promise<void>((resolve) => {
@@ -189,8 +225,9 @@ export function outputFits(name: string, output: unknown): boolean {
   return step === undefined || step.output.safeParse(output).success;
 }
 
-function engineOf(options: {
+interface EngineParts {
   operator: OperatorConfig;
+  role?: ComposeOptions["role"];
   deps: Omit<Deps, "engine">;
   store: OpenStore;
   github: GitHubApp;
@@ -198,9 +235,65 @@ function engineOf(options: {
   metrics: Metrics;
   log: Logger;
   effectFault?: EffectFault;
-}): LocalEngine {
-  const { operator, store, status, metrics, log } = options;
-  const deps = { ...options.deps } as Deps;
+}
+
+/** The engine that the configuration says, connected. `executesHere`: this process executes runs. */
+async function openEngine(parts: EngineParts): Promise<{ engine: RunningEngine & Control; executesHere: boolean }> {
+  const { log, role = "both" } = parts;
+  const deps = { ...parts.deps } as Deps;
+  const common = commonOf(parts, deps);
+  const openLocal = async () => {
+    const { operator } = parts;
+    const engine = createLocalEngine({
+      ...common,
+      pipelines,
+      spoolPath: operator.databaseUrl === undefined ? join(operator.dataDirectory, "intake.jsonl") : undefined,
+    });
+    deps.engine = engine;
+    await engine.open();
+    return { engine, executesHere: true };
+  };
+  const config = parts.operator.engine;
+  if (config.kind === "local") return openLocal();
+  const fallsBack = config.fallback && role !== "worker";
+  const engine = createTemporalEngine({
+    ...common,
+    settings: config,
+    takes: () => takesOf(config.takes, parts.deps.sandbox, log),
+    isOurs: ownWords(),
+    buildId: config.buildId,
+  });
+  deps.engine = engine;
+  try {
+    await engine.open({ mustConnect: fallsBack });
+    return { engine, executesHere: role !== "server" };
+  } catch (error) {
+    await engine.close();
+    if (!fallsBack || !(error instanceof TemporalUnreachable)) throw error;
+    const detail = `local instead of temporal, because MILLWRIGHT_ENGINE_FALLBACK is local and Temporal could not be reached at start: ${error.message}`;
+    log.error(
+      `The engine is ${detail}. New runs are executed here until this server is started again; runs that Temporal has wait for it.`,
+    );
+    const local = await openLocal();
+    return { ...local, engine: { ...local.engine, health: () => Promise.resolve({ ok: false, detail }) } };
+  }
+}
+
+/** Steps that need a sandbox are left to others where its self-test fails. */
+async function takesOf(
+  wanted: { ordinary: boolean; sandboxed: boolean },
+  sandbox: Sandbox,
+  log: Logger,
+): Promise<{ ordinary: boolean; sandboxed: boolean }> {
+  if (!wanted.sandboxed || sandbox.backend === "none") return wanted;
+  const { passed } = await sandbox.selfTest();
+  if (!passed) log.error("this worker takes no sandboxed steps, because its sandbox failed its self-test");
+  return { ...wanted, sandboxed: passed };
+}
+
+/** What every engine is given. */
+function commonOf(parts: EngineParts, deps: Deps) {
+  const { operator, store, status, metrics, log } = parts;
   const byName: Record<string, Step<never, unknown>> = steps as unknown as Record<string, Step<never, unknown>>;
   const logEnded = async (runKey: string) => {
     const run = await store.runs.get(runKey).catch(() => undefined);
@@ -215,34 +308,30 @@ function engineOf(options: {
     };
     log.info(facts, "run ended");
   };
-  const engine = createLocalEngine({
+  return {
     store,
     log,
-    pipelines,
     executeStep: measureRuns(
       createExecuteStep({
         deps,
         steps: byName,
-        github: options.github,
+        github: parts.github,
         status,
         metrics,
         log,
-        effectFault: options.effectFault,
+        effectFault: parts.effectFault,
       }),
       metrics,
     ),
     fits: outputFits,
-    spoolPath: operator.databaseUrl === undefined ? join(operator.dataDirectory, "intake.jsonl") : undefined,
     concurrency: operator.concurrency.worker,
     perRepositoryConcurrency: operator.concurrency.repository,
-    onEvent(event) {
+    onEvent(event: EngineEvent) {
       if (event.kind !== "run") return;
       if (event.state === "ended") {
         metrics.runsEnded.inc({ pipeline: event.pipeline, outcome: event.outcome?.kind ?? "unknown" });
         void logEnded(event.runKey);
       } else status.touch(event.runKey, event.place);
     },
-  });
-  deps.engine = engine;
-  return engine;
+  };
 }

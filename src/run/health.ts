@@ -102,6 +102,11 @@ function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
     probe("database", () =>
       worker.store.ping().then(() => (operator.databaseUrl === undefined ? "embedded, answers" : "answers")),
     ),
+    probe("engine", async () => {
+      const { ok, detail } = await worker.engine.health();
+      if (!ok) throw new Error(detail);
+      return detail;
+    }),
     probe("queue", async () => {
       const { queued, oldestSeconds } = await worker.store.runs.backlog();
       if (oldestSeconds > longWaitSeconds)

@@ -21,7 +21,7 @@ import type { OpenStore } from "../../store/open-store.ts";
 import { endRun, type Granted, grantableEverywhere, placeOf, sleepRun, type TurnLimits } from "../../store/turns.ts";
 import { Draining } from "../attempt.ts";
 import { type Control, createControl, priorityOf, type Woken } from "../control.ts";
-import type { Engine } from "../engine.ts";
+import type { RunningEngine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
 import { failedOutcome, recordError } from "../recorded-error.ts";
 import { type Asleep, Execution, type ExecutionContext, type Slot } from "./execution.ts";
@@ -60,22 +60,11 @@ export interface LocalEngineOptions {
   jobRetries?: number;
 }
 
-/** The port, and what its process needs: begin, stop in order, and wait in tests. */
-export interface LocalEngine extends Engine, Control {
-  /** Connects the queue; after it, runs can be started, signalled and cancelled. Throws when the database is down. */
-  open(): Promise<void>;
-  /** Begins to execute runs here, and takes up what an earlier process left. */
-  work(): Promise<void>;
-  /**
-   * Ends in order, within about `seconds`: nothing new is begun, running steps are aborted without losing an attempt,
-   * and their runs are put back for the next process. Intents are still taken, and the store stays open.
-   */
-  drain(seconds: number): Promise<void>;
-  /** Takes no more intents. After `drain`, before the store is closed. */
-  close(): Promise<void>;
-  /** Resolves when nothing is left that could be executed now. */
-  idle(): Promise<void>;
-}
+/**
+ * The port, and what its process needs. Intents are still taken while it drains; `close` ends that. `open` throws when the
+ * database is down.
+ */
+export interface LocalEngine extends RunningEngine, Control {}
 
 /** Where a cancel comes from another process, it is seen after this long at most. */
 const cancelPollSeconds = 1;
@@ -368,6 +357,9 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     },
 
     close: () => intake.close(),
+
+    // Its queue is in the database, which has a probe of its own.
+    health: () => Promise.resolve({ ok: true, detail: "local: runs are executed by the servers themselves" }),
 
     idle: async () => {
       for (;;) {
