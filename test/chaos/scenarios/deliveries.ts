@@ -13,6 +13,7 @@ import type { Comment } from "../../support/local-github/types.ts";
 import { startPostgres } from "../../support/postgres.ts";
 import { type RawModel, startRawModel } from "../../support/scripted-model.ts";
 import type { ChaosOptions, ChaosScenario, Findings } from "../chaos.ts";
+import { inTurns } from "../support/in-turns.ts";
 import { account, asksModel, createPages, judge, pagesIssue, pagesModel, person } from "../support/whole-run.ts";
 
 /** What a person asked for once. */
@@ -123,7 +124,7 @@ async function deliverAll(
   const startedAt = performance.now();
   let accepted = 0;
   const deliver = async (some: readonly Delivery[]) => {
-    const answers = await pooled(some, (delivery) => send(servers[delivery.process]!, delivery));
+    const answers = await inTurns(inFlight, some, (delivery) => send(servers[delivery.process]!, delivery));
     findings.tries += some.length;
     accepted += answers.filter((one) => one === "200").length;
     for (const [answer, times] of counted(answers.filter((one) => one !== "200"))) {
@@ -231,17 +232,6 @@ async function waitFor(look: () => Promise<boolean>): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   return true;
-}
-
-/** Does the work for all items in order, some at a time. */
-async function pooled<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  const left = items.values();
-  const worker = async () => {
-    for (const item of left) results.push(await work(item));
-  };
-  await Promise.all(Array.from({ length: inFlight }, worker));
-  return results;
 }
 
 function counted(values: readonly string[]): Map<string, number> {

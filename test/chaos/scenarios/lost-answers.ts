@@ -2,6 +2,7 @@ import type { FaultRule } from "../../support/local-github/faults.ts";
 import type { RequestRecord } from "../../support/local-github/index.ts";
 import { type Scenario, startScenario } from "../../support/scenario.ts";
 import { type ChaosOptions, type ChaosScenario, type Findings, sum } from "../chaos.ts";
+import { inTurns } from "../support/in-turns.ts";
 import {
   compare,
   everything,
@@ -39,26 +40,26 @@ async function atLength({ say }: ChaosOptions): Promise<Findings> {
     const calm = await play(story, []);
     say(`${story.name}: ${calm.writes.length} writes`);
     if (story === everything) findings.push(asFindings(leftByEverything, calm.left, "undisturbed", say));
-    const tryWith = async (rules: FaultRule[], what: string) =>
-      findings.push(await judge(story, calm.left, rules, what, say));
+    const tries: { rules: FaultRule[]; what: string }[] = [];
+    const tryWith = (rules: FaultRule[], what: string) => void tries.push({ rules, what });
     if (story !== everything) {
       for (const write of calm.writes) {
-        await tryWith([lose(write, { dropped: false })], `the answer to ${nameOf(write)} was lost`);
-        await tryWith([lose(write, { dropped: true })], `the connection broke after ${nameOf(write)}`);
+        tryWith([lose(write, { dropped: false })], `the answer to ${nameOf(write)} was lost`);
+        tryWith([lose(write, { dropped: true })], `the connection broke after ${nameOf(write)}`);
       }
     }
     for (let first = 0; first < 3; first += 1) {
       const third = everyNth(calm.writes, 3, first);
       const which = `third ${first + 1} of all writes`;
-      await tryWith(
+      tryWith(
         third.map((write) => lose(write, { dropped: false })),
         `${which}: answers were lost`,
       );
-      await tryWith(
+      tryWith(
         third.map((write) => ({ ...lose(write, { dropped: true }), when: "before" })),
         `${which}: never came`,
       );
-      await tryWith(third.map(slowDown), `${which}: asked to slow down`);
+      tryWith(third.map(slowDown), `${which}: asked to slow down`);
     }
     for (const way of [{ status: 502 }, { dropConnection: true }, { status: 403, retryAfter: 1 }]) {
       // Not more than one in a row: each is one of the few attempts of a step.
@@ -69,9 +70,11 @@ async function atLength({ say }: ChaosOptions): Promise<Findings> {
         skip: at * 4,
         ...way,
       }));
-      await tryWith(every, "tokens were not to be had");
+      tryWith(every, "tokens were not to be had");
     }
-    await tryWith([{ latencyMs: 150 }], "every answer came late");
+    tryWith([{ latencyMs: 150 }], "every answer came late");
+    // Each is played on servers of its own, and mostly waits until it may ask again.
+    findings.push(...(await inTurns(4, tries, ({ rules, what }) => judge(story, calm.left, rules, what, say))));
   }
   return sum(findings);
 }

@@ -6,6 +6,7 @@ import { seededRandom } from "../../support/local-github/random.ts";
 import { analysisText } from "../../support/model-replies.ts";
 import { messageEvents, type RawMessage, type RawReply, startScriptedModel } from "../../support/scripted-model.ts";
 import type { ChaosOptions, ChaosScenario, Findings } from "../chaos.ts";
+import { inTurns } from "../support/in-turns.ts";
 import { bytesAt, type ModelFault, modelFaults } from "../support/model-faults.ts";
 import { type Asked, keyOf, type ModelStage, startModelStage, subjectOf } from "../support/model-stage.ts";
 
@@ -176,7 +177,7 @@ class ModelFaults {
     const scale = scales[this.#options.scale];
     const storms = Array.from({ length: scale.storms }, (_, index) => this.#storm(index));
     const endless = this.#endless().slice(0, scale.endless);
-    await inTurns(6, [...storms, ...endless.map((planned) => () => this.#playEndless(planned))]);
+    await inTurns(6, [...storms, ...endless.map((planned) => () => this.#playEndless(planned))], (play) => play());
     const left = this.#shares.length;
     if (left > 0) this.#violated(`${left} positions of a stream were not tried`);
     const missed = modelFaults.filter(({ name, kind }) => kind !== "hopeless" && !this.#seen.has(name));
@@ -304,7 +305,7 @@ class ModelFaults {
         one.spent = undefined;
         return async () => void (await this.#expectReady(one, this.#stage.pages));
       });
-      await inTurns(6, runs);
+      await inTurns(6, runs, (play) => play());
     } finally {
       const disturbed = mock.journal().filter(({ response }) => response.chaosAction !== undefined).length;
       this.#findings.tries += disturbed;
@@ -700,14 +701,4 @@ function tokensOf(body: Record<string, unknown>): number {
 async function fileAt(repository: RepositoryView, path: string, ref: string): Promise<string | undefined> {
   const text = await repository.file(path, ref);
   return text === undefined ? undefined : `${text.trimEnd()}\n`;
-}
-
-/** Does all of it, so many at once. */
-async function inTurns(atOnce: number, tasks: readonly (() => Promise<void>)[]): Promise<void> {
-  const rest = [...tasks];
-  await Promise.all(
-    Array.from({ length: atOnce }, async () => {
-      for (let task = rest.shift(); task !== undefined; task = rest.shift()) await task();
-    }),
-  );
 }
