@@ -42,6 +42,27 @@ describe("readOperatorConfig", () => {
     expect(readOperatorConfig({ ...without, MILLWRIGHT_PROVIDER: "bedrock" }).model.provider).toBe("bedrock");
   });
 
+  test("readOperatorConfig needs the function and the bucket of the lambda sandbox", () => {
+    const lambda = { ...enough, MILLWRIGHT_SANDBOX: "lambda", MILLWRIGHT_EGRESS_PROXY: "http://proxy:3128" };
+    expect(() => readOperatorConfig(lambda)).toThrow(
+      /MILLWRIGHT_SANDBOX_FUNCTION is not set.*\n.*MILLWRIGHT_BUCKET is not set.*\n.*MILLWRIGHT_SETUP_FUNCTION is not set/,
+    );
+    const functions = {
+      MILLWRIGHT_SANDBOX_FUNCTION: "hands",
+      MILLWRIGHT_SETUP_FUNCTION: "setup",
+      MILLWRIGHT_BUCKET: "b",
+    };
+    const config = readOperatorConfig({ ...lambda, ...functions });
+    expect(config.sandbox).toMatchObject({
+      backend: "lambda",
+      sandboxFunction: "hands",
+      egressProxy: "http://proxy:3128",
+    });
+    expect(config.bucket).toBe("b");
+    const known = { ...lambda, ...functions, MILLWRIGHT_EGRESS_PROXY: "http://user:secret@proxy:3128" };
+    expect(() => readOperatorConfig(known)).toThrow("must hold no user and no password");
+  });
+
   test("readOperatorConfig takes the private key with escaped line breaks and in base64", () => {
     expect(readOperatorConfig({ ...enough, PRIVATE_KEY: privateKey.replaceAll("\n", "\\n") }).app.privateKey).toBe(
       privateKey,
