@@ -34,7 +34,7 @@ export function routes(app: Probot, receive: Receive): void {
 
 /** The Probot application: `probot run ./src/index.ts`, and `npm start` with a main of its own. */
 const application: ApplicationFunction = async (app, options) => {
-  stopOnSignals(await attachToProbot(app, options, routes, { operator: operatorConfigOrExit() }));
+  stopOnSignals(await attachToProbot(app, options, routes, { operator: operatorConfigOrExit(), role: "server" }));
 };
 
 export default application;

@@ -3,7 +3,14 @@ import type { ExecuteStep, StepCall } from "../engine/execute-step.ts";
 import type { GitHubApp } from "../github/client.ts";
 import { insideEffect } from "../github/effect-scope.ts";
 import type { Deps } from "../pipeline/deps.ts";
-import { Cancelled, LeaseLost, type Permissions, type Step, type StepContext } from "../pipeline/step.ts";
+import {
+  Cancelled,
+  LeaseLost,
+  type Permissions,
+  type Step,
+  type StepContext,
+  UserFacingError,
+} from "../pipeline/step.ts";
 import type { StatusProjector } from "../status/projector.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
@@ -29,7 +36,8 @@ export function createExecuteStep(options: {
   const { deps, github, status, metrics } = options;
   return async (call) => {
     const step = options.steps[call.name];
-    if (step === undefined) throw new Error(`There is no step named ${call.name}`);
+    if (step === undefined)
+      throw new UserFacingError(`This version of Millwright has no step named ${call.name}, which the run needs.`);
     const log = options.log.child({
       runKey: call.runKey,
       deliveryId: call.intent.deliveryId,

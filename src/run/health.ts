@@ -30,13 +30,13 @@ const readyTimeoutMs = 2_000;
 const longWaitSeconds = 600;
 
 /**
- * `/livez` and `/readyz` beside the webhooks, which never fail because GitHub or a model is down; `/health` with every
- * detail and `/metrics` on an address of their own, loopback by default (P9).
+ * `/livez` and `/readyz` beside the webhooks, where there are some, which never fail because GitHub or a model is down;
+ * `/health` with every detail, `/metrics` and the first two once more on an address of their own, loopback by default (P9).
  */
 export async function startHealth(
   worker: Worker,
   client: ProbotOctokit,
-  addHandler: ApplicationFunctionOptions["addHandler"],
+  addHandler?: ApplicationFunctionOptions["addHandler"],
 ): Promise<Health> {
   let draining = false;
   const open = new Hono();
@@ -48,13 +48,13 @@ export async function startHealth(
     return context.json({ ok, database, draining }, ok ? 200 : 503);
   });
   const listen = getRequestListener(open.fetch, { overrideGlobalObjects: false });
-  addHandler(async (request: IncomingMessage, response: ServerResponse) => {
+  addHandler?.(async (request: IncomingMessage, response: ServerResponse) => {
     if (!["/livez", "/readyz"].includes((request.url ?? "").split("?")[0] ?? "")) return false;
     await listen(request, response);
     return true;
   });
 
-  const closed = new Hono();
+  const closed = new Hono().route("/", open);
   const details = cached(() => probes(worker, client));
   closed.get("/health", async (context) => {
     const found = await details();

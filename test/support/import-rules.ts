@@ -14,7 +14,11 @@ export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "i
  */
 const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   { area: ["index.ts", "run/"], values: [""] },
-  { area: ["handlers/"], values: ["engine/engine.ts", "pipeline/intent.ts", "pipeline/run-key.ts"], types: ["config/"] },
+  {
+    area: ["handlers/"],
+    values: ["engine/engine.ts", "pipeline/intent.ts", "pipeline/run-key.ts"],
+    types: ["config/"],
+  },
   { area: pipelineFiles, values: pipelineFiles, types: [...vocabulary, "pipeline/steps/", "policy/", "config/"] },
   { area: ["pipeline/index.ts"], values: pipelineFiles, types: vocabulary },
   { area: ["pipeline/run.ts"], values: [], types: [...vocabulary, "pipeline/steps/index.ts"] },
@@ -32,6 +36,8 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   // Errors that are shown to people, and the guard of ctx.effect around a push.
   { area: ["workspace/"], values: ["pipeline/step.ts", "github/effect-scope.ts"] },
   { area: ["github/"], values: [], types: vocabulary },
+  // What Temporal's workers bundle: the stories, told by the engine.
+  { area: ["engine/temporal/workflow.ts"], values: ["engine/", "pipeline/index.ts"] },
   { area: ["engine/"], values: [...vocabulary, "store/"] },
   { area: ["store/"], values: ["pipeline/intent.ts"], types: [...vocabulary, "agent/model.ts"] },
   { area: ["status/"], values: ["store/", "github/", "pipeline/outcome.ts"], types: ["agent/model.ts"] },
@@ -48,6 +54,7 @@ const everyone = ["policy/", "config/"];
 /** A package that one folder alone may import, so that what it can do has one door. */
 const doors = {
   execa: "sandbox/",
+  "@temporalio": "engine/temporal/",
   "simple-git": "workspace/",
   "@anthropic-ai/sdk": "agent/",
   "@anthropic-ai/sandbox-runtime": "sandbox/",
