@@ -1,8 +1,8 @@
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import type { Message, MessageParam, TextBlockParam } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { ZodType } from "zod";
+import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { Answer, Budget, Prompt, RecordCall, Usage } from "../model.ts";
-import { estimateJsonTokens } from "../tokens.ts";
 import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";
 import { isStreamed, sampling, systemBlocks } from "./request.ts";

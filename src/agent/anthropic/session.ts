@@ -1,8 +1,8 @@
 import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/messages";
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages";
+import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { Budget, CallRecord, Prompt, RecordCall } from "../model.ts";
 import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
-import { estimateJsonTokens } from "../tokens.ts";
 import type { Client } from "./client.ts";
 import type { AnthropicConfig } from "./config.ts";
 import { type Fault, sortFault } from "./errors.ts";

@@ -3,7 +3,7 @@ import type {
   BetaToolResultBlockParam,
   BetaToolUseBlockParam,
 } from "@anthropic-ai/sdk/resources/beta/messages/messages";
-import { estimateJsonTokens } from "../tokens.ts";
+import { estimateJsonTokens } from "../../policy/tokens.ts";
 import { blocksOf, callDetail, type Turn } from "./transcript.ts";
 
 /** The last messages are left whole where that is possible: they are what the model is at. */

@@ -1,4 +1,4 @@
-import { estimateTokens } from "../tokens.ts";
+import { estimateTokens } from "../../policy/tokens.ts";
 
 /** What the SDK's two kinds of message streams have in common. */
 interface Stream {

@@ -1,7 +1,7 @@
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
 import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/messages";
+import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { WorkRequest, WorkResult } from "../model.ts";
-import { estimateJsonTokens } from "../tokens.ts";
 import { prepareTools } from "../tools/prepare-tools.ts";
 import { countTokens } from "./count.ts";
 import { Ledger } from "./ledger.ts";

@@ -1,5 +1,5 @@
+import { estimateTokens } from "../../policy/tokens.ts";
 import type { SourceTree } from "../../workspace/source-tree.ts";
-import { estimateTokens } from "../tokens.ts";
 import { breathe } from "./breathe.ts";
 import type { Ranked } from "./rank-files.ts";
 import { scanWords } from "./words.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { shrink, withoutThinking } from "../../../src/agent/anthropic/shrink.ts";
 import type { Turn } from "../../../src/agent/anthropic/transcript.ts";
-import { estimateJsonTokens } from "../../../src/agent/tokens.ts";
+import { estimateJsonTokens } from "../../../src/policy/tokens.ts";
 
 const long = "line of code\n".repeat(500);
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { packContext } from "../../../src/agent/context/pack-context.ts";
 import type { Ranked } from "../../../src/agent/context/rank-files.ts";
-import { estimateTokens } from "../../../src/agent/tokens.ts";
+import { estimateTokens } from "../../../src/policy/tokens.ts";
 
 interface File {
   path: string;

@@ -1,5 +1,5 @@
 import { dollarsOf, priceOf } from "../../../src/agent/prices.ts";
-import { estimateJsonTokens } from "../../../src/agent/tokens.ts";
+import { estimateJsonTokens } from "../../../src/policy/tokens.ts";
 import type { RunRow } from "../../../src/store/store.ts";
 import type { RepositoryView } from "../../support/local-github/index.ts";
 import { seededRandom } from "../../support/local-github/random.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { estimateJsonTokens, estimateTokens } from "../../src/agent/tokens.ts";
+import { estimateJsonTokens, estimateTokens } from "../../src/policy/tokens.ts";
 
 test("estimateTokens counts 2.5 ASCII characters as one, and anything else by its bytes", () => {
   expect(estimateTokens("")).toBe(0);
