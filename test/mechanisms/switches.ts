@@ -194,13 +194,22 @@ export const switches: readonly Switch[] = [
     named: "sweep starts a lost labelling once",
   },
   {
-    id: "M11",
+    id: "M11a",
     without: "the deafness to our own acts",
     file: "src/handlers/handler.ts",
     find: 'return "own act";',
     replace: "",
     test: "test/handlers/handlers.test.ts",
     named: "ignores what our own App wrote|own",
+  },
+  {
+    id: "M11b",
+    without: "the runs of one issue on a day",
+    file: "src/pipeline/steps/authorise-trigger.ts",
+    find: "spent.subjectDayRuns > limits.subjectDayRuns,",
+    replace: "false,",
+    test: "test/e2e/repositories.integration.test.ts",
+    named: "has no more runs a day",
   },
   {
     id: "M12a",
