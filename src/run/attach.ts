@@ -1,9 +1,7 @@
-import type { Logger } from "pino";
-import { type ApplicationFunctionOptions, type Probot, ProbotOctokit } from "probot";
-import type { OperatorConfig } from "../config/operator.ts";
-import { assertInsideEffect } from "../github/effect-scope.ts";
+import type { ApplicationFunctionOptions, Probot } from "probot";
 import type { Receive } from "../handlers/receive.ts";
 import { adoptLogger, createLogger } from "../telemetry/logger.ts";
+import { appClient } from "./app-client.ts";
 import { type ComposeOptions, compose, redactorFor, type Worker } from "./compose.ts";
 import { type Health, startHealth } from "./health.ts";
 import { createIntake } from "./intake.ts";
@@ -53,25 +51,6 @@ export async function attachToProbot(
       await health.close();
     },
   };
-}
-
-/**
- * Signs as the App at the configured address, which Probot's own client cannot know under `probot run` (it reads GHE_HOST
- * alone); and without Probot's throttle, which lets one token be minted each second. It mints tokens and reads: whatever
- * else it is asked for has to be an effect.
- */
-export function appClient(operator: Pick<OperatorConfig, "app" | "github">, log: Logger): ProbotOctokit {
-  const octokit = new ProbotOctokit({
-    auth: { appId: operator.app.id, privateKey: operator.app.privateKey },
-    baseUrl: operator.github.apiUrl,
-    log: log.child({ name: "octokit" }),
-    throttle: { enabled: false },
-  });
-  octokit.hook.before("request", ({ method, url }) => {
-    if (method !== "GET" && method !== "HEAD" && !url.endsWith("/access_tokens"))
-      assertInsideEffect(`${method} ${url}`);
-  });
-  return octokit;
 }
 
 const drainSeconds = 8;

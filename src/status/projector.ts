@@ -14,6 +14,8 @@ export interface StatusProjector {
   touch(runKey: string, place?: number): void;
   /** Ends edits of this run and waits for the one under way, so that the final status is the last. */
   settle(runKey: string): Promise<void>;
+  /** Does now what was to be edited soon, and waits for it: this process may be frozen afterwards, and forgets what it knows. */
+  flush(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -100,6 +102,18 @@ export function createStatusProjector(options: {
       clearTimeout(entry.timer);
       await entry.editing;
       entries.delete(runKey);
+    },
+    async flush() {
+      for (const [runKey, entry] of entries) {
+        if (entry.timer === undefined) continue;
+        clearTimeout(entry.timer);
+        // One after the other, like the edits of one run.
+        await entry.editing;
+        fire(runKey, entry);
+      }
+      await Promise.all([...entries.values()].map(({ editing }) => editing));
+      // What another process writes meanwhile, this one would take for its own.
+      entries.clear();
     },
     async close() {
       const editing = [...entries.values()].map((entry) => {

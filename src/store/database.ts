@@ -15,6 +15,8 @@ export type Queries = Pick<Db, "select" | "selectDistinctOn" | "insert" | "updat
 /** An open, migrated database: embedded (one process) or PostgreSQL (many). */
 export type Database = {
   db: Db;
+  /** Gives every connection back; the next query makes new ones. */
+  rest(): Promise<void>;
   close(): Promise<void>;
 } & ({ kind: "pglite"; embedded: EmbeddedDatabase } | { kind: "postgres"; databaseUrl: string; pool: pg.Pool });
 
@@ -26,6 +28,8 @@ export interface DatabaseOptions {
   log: Pick<Logger, "info" | "warn" | "error">;
   /** Connections of this process. */
   maxConnections?: number;
+  /** A server that does not answer for so long counts as down; by default it is waited for. */
+  connectSeconds?: number;
 }
 
 const migrationsFolder = fileURLToPath(new URL("./migrations", import.meta.url));
@@ -42,13 +46,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 }
 
 async function openPostgres(databaseUrl: string, options: DatabaseOptions): Promise<Database> {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: options.maxConnections ?? 10 });
+  const connectionTimeoutMillis = (options.connectSeconds ?? 0) * 1000;
+  const connection = { connectionString: databaseUrl, connectionTimeoutMillis };
   // An idle connection that is cut (a database restart) is replaced by the pool; without a listener it ends the process.
   const lost = (error: Error) => options.log.warn({ error: error.message }, "a database connection was lost");
-  pool.on("error", lost);
-  // The pool listens only while a connection is idle; one that is cut inside a transaction would end the process too.
-  pool.on("connect", (connection) => connection.on("error", lost));
-  const client = new pg.Client({ connectionString: databaseUrl });
+  const openPool = (): pg.Pool => {
+    const opened = new pg.Pool({ ...connection, max: options.maxConnections ?? 10 });
+    opened.on("error", lost);
+    // The pool listens only while a connection is idle; one that is cut inside a transaction would end the process too.
+    opened.on("connect", (client) => client.on("error", lost));
+    return opened;
+  };
+  let pool = openPool();
+  const client = new pg.Client(connection);
   try {
     await client.connect();
     await client.query("SELECT pg_advisory_lock($1)", [migrationLock]);
@@ -61,7 +71,25 @@ async function openPostgres(databaseUrl: string, options: DatabaseOptions): Prom
   } finally {
     await client.end().catch(() => undefined);
   }
-  return { kind: "postgres", db: drizzleOn(pool), databaseUrl, pool, close: () => pool.end() };
+  const db = drizzleOn({
+    query: ((...query: Parameters<pg.Pool["query"]>) => pool.query(...query)) as EmbeddedDatabase["query"],
+    connect: () => pool.connect() as never,
+    end: () => pool.end(),
+  });
+  return {
+    kind: "postgres",
+    db,
+    databaseUrl,
+    get pool() {
+      return pool;
+    },
+    async rest() {
+      const used = pool;
+      pool = openPool();
+      await used.end();
+    },
+    close: () => pool.end(),
+  };
 }
 
 /** Drizzle never gives a connection back whose BEGIN failed: after a few database restarts the pool would be empty. */
@@ -100,7 +128,13 @@ async function openPglite(options: DatabaseOptions): Promise<Database> {
     await migratePostgres(drizzlePostgres({ client: client as unknown as pg.PoolClient }), {
       migrationsFolder,
     }).finally(() => client.release());
-    return { kind: "pglite", db: drizzleOn(embedded), embedded, close: () => embedded.end() };
+    return {
+      kind: "pglite",
+      db: drizzleOn(embedded),
+      embedded,
+      rest: () => Promise.resolve(),
+      close: () => embedded.end(),
+    };
   } catch (error) {
     await embedded.end();
     throw cannotOpen(error);

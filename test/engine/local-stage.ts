@@ -140,7 +140,13 @@ export async function openPgliteLines(): Promise<Lines> {
       end: () => Promise.resolve(),
     };
     return {
-      database: { kind: "pglite", db: drizzleOn(cuttable), embedded: cuttable, close: () => Promise.resolve() },
+      database: {
+        kind: "pglite",
+        db: drizzleOn(cuttable),
+        embedded: cuttable,
+        rest: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+      },
       cut: () => {
         dead = true;
       },

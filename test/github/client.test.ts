@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createGitHubApp } from "../../src/github/client.ts";
 import { insideEffect } from "../../src/github/effect-scope.ts";
 import { createRedactor } from "../../src/policy/redact.ts";
-import { appClient } from "../../src/run/attach.ts";
+import { appClient } from "../../src/run/app-client.ts";
 import { privateKey } from "../support/local-app.ts";
 
 const received: { method: string; body: string }[] = [];

@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createGitHubApp, type GitHubApp } from "../../src/github/client.ts";
 import { createRedactor } from "../../src/policy/redact.ts";
-import { appClient } from "../../src/run/attach.ts";
+import { appClient } from "../../src/run/app-client.ts";
 import { appId, privateKey, startGitHub } from "../support/local-app.ts";
 import type { LocalGitHub } from "../support/local-github/index.ts";
 

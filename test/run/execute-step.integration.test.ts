@@ -55,7 +55,12 @@ describe("a worker that lost its lease (security.md M9)", () => {
         deps: { store } as unknown as Deps,
         steps: { write: step as unknown as Step<never, unknown> },
         github: {} as GitHubApp,
-        status: { touch: () => undefined, settle: async () => undefined, close: async () => undefined },
+        status: {
+          touch: () => undefined,
+          settle: async () => undefined,
+          flush: async () => undefined,
+          close: async () => undefined,
+        },
         metrics: createMetrics(),
         log,
       });

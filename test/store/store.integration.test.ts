@@ -460,6 +460,25 @@ describe.skipIf(!needed)("store on PostgreSQL (needs DATABASE_URL or @embedded-p
     await database.close();
   });
 
+  test("rest gives every connection back, and the next query makes a new one", async () => {
+    const databaseUrl = await postgres.createDatabase();
+    const database = await openDatabase({ databaseUrl, dataDirectory: "unused", log, maxConnections: 2 });
+    if (database.kind !== "postgres") throw new Error("A URL is PostgreSQL");
+    const backend = async () => {
+      const result = await database.db.execute(sql`SELECT pg_backend_pid() AS pid`);
+      return (result as unknown as { rows: { pid: number }[] }).rows[0]?.pid;
+    };
+    const before = await backend();
+    expect(await backend()).toBe(before);
+    const used = database.pool;
+    await database.rest();
+    expect(used.totalCount).toBe(0);
+    expect(database.pool.totalCount).toBe(0);
+    expect(await backend()).not.toBe(before);
+    expect(await database.db.transaction(async () => "goes on")).toBe("goes on");
+    await database.close();
+  });
+
   test("openDatabase names the server that it cannot reach, without its password", async () => {
     const opening = openDatabase({
       databaseUrl: "postgres://u:hunter2@127.0.0.1:1/none",
