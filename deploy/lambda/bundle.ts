@@ -5,9 +5,9 @@ import { build, type Metafile, type Plugin } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Writes the webhook function as one file that needs no node_modules. */
+/** Writes the webhook function as one file that needs no node_modules. It has the routes of `src/index.ts` without its server. */
 export function bundleWebhook(outfile: string): Promise<Metafile> {
-  return bundle("src/run/lambda/webhook.ts", outfile);
+  return bundle("src/run/lambda/webhook.ts", outfile, [leftOut(/\/run\/attach\.ts$/)]);
 }
 
 /** Writes the function of the sandbox, which is that of set-up too, as one file that needs no node_modules. */
@@ -19,7 +19,7 @@ export function bundleSandboxHandler(outfile: string): Promise<Metafile> {
  * One ES module for nodejs24.x from an entry below the repository's root, with all that it imports. Returns what went
  * into it.
  */
-export async function bundle(entry: string, outfile: string): Promise<Metafile> {
+export async function bundle(entry: string, outfile: string, plugins: Plugin[] = []): Promise<Metafile> {
   mkdirSync(dirname(outfile), { recursive: true });
   const { metafile } = await build({
     absWorkingDir: root,
@@ -32,7 +32,7 @@ export async function bundle(entry: string, outfile: string): Promise<Metafile> 
     minify: true,
     legalComments: "none",
     metafile: true,
-    plugins: [ownModulesArePure],
+    plugins: [...plugins, ownModulesArePure],
     // CommonJS packages in an ES module call require.
     banner: {
       js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
@@ -53,3 +53,16 @@ const ownModulesArePure: Plugin = {
     });
   },
 };
+
+/**
+ * Does not even read a module of which nothing is used. If something were, the bundle would import a file that is not
+ * there, and would not start.
+ */
+function leftOut(filter: RegExp): Plugin {
+  return {
+    name: "left out",
+    setup({ onResolve }) {
+      onResolve({ filter }, ({ path }) => ({ path, external: true, sideEffects: false }));
+    },
+  };
+}
