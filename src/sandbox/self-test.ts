@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
@@ -144,7 +145,7 @@ async function probe(run: Run, stage: Stage): Promise<Check[]> {
   return [
     checked(RUNS, ran, whyNot(result)),
     checked("a command writes its tree", wrote.trim() === "written", "the file that it wrote is not there"),
-    checked("the worker's environment is hidden", !said("environment=read"), `/proc/${process.pid}/environ was read`),
+    checked("the worker's environment is hidden", !readsEnvironment(lines), `/proc/${process.pid}/environ was read`),
     checked("a key file is hidden", !said(`key=${stage.secret}`), `${stage.key} was read`),
     checked("another job's tree is hidden", !said(`sibling=${stage.secret}`), `${stage.sibling} was read`),
     checked(
@@ -160,6 +161,17 @@ async function probe(run: Run, stage: Stage): Promise<Check[]> {
   ];
 }
 
+/**
+ * Whether the script saw a variable with which this process was started. A sandbox has processes of its own, one of
+ * which may have this one's number, and variables of its own, whose names may be.
+ */
+function readsEnvironment(lines: readonly string[]): boolean {
+  const given = new Set(lines.filter((line) => line.startsWith("given=")).map((line) => line.slice(6)));
+  const seen = new Set(lines.filter((line) => line.startsWith("environment=")).map((line) => line.slice(12)));
+  const own = readFileSync("/proc/self/environ", "utf8").split(/[\0\n]/);
+  return own.some((line) => line.includes("=") && !given.has(line.slice(0, line.indexOf("="))) && seen.has(line));
+}
+
 function checked(name: string, passed: boolean, detail: string): Check {
   return { name, passed, detail: passed ? "held" : detail };
 }
@@ -173,7 +185,8 @@ function probeScript(stage: Stage): string {
   return `
 echo begin
 echo written > written.txt
-if tr '\\0' '\\n' < /proc/${process.pid}/environ | grep -q .; then echo environment=read; fi 2>/dev/null
+env | sed 's/=.*//; s/^/given=/'
+tr '\\0' '\\n' < /proc/${process.pid}/environ 2>/dev/null | sed 's/^/environment=/'
 echo "key=$(cat ${quoted(stage.key)} 2>/dev/null)"
 echo "sibling=$(cat ${quoted(join(stage.sibling, "source.txt"))} 2>/dev/null)"
 (exec 3<>/dev/tcp/127.0.0.1/${stage.tcpPort}) 2>/dev/null

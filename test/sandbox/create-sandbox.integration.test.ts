@@ -40,6 +40,7 @@ test("createSandbox refuses commands when the self-test finds a hole", async () 
   const result = await sandbox.run({ run: "echo ran", network: "none" }, await makeTree(root), LIMITS);
   expect(result).toMatchObject({ kind: "refused", stdout: "" });
   expect(result.reason).toContain("a key file is hidden");
+  expect(result.reason).toContain("the worker's environment is hidden");
   expect(result.reason).toContain("the worker's listeners are out of reach");
   expect(warnings.join("\n")).toContain("a key file is hidden");
 });
