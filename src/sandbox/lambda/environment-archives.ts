@@ -1,8 +1,6 @@
-import { createReadStream, createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { downloadFile, uploadFile } from "./bucket-files.ts";
 import { pack } from "./pack.ts";
 import { MAX_ENTRIES, MAX_TREE_BYTES } from "./request.ts";
 import { changesBetween, takeSnapshot } from "./snapshot.ts";
@@ -21,7 +19,7 @@ interface EnvironmentOwner {
  * repository code, so nothing is written through their links, which stay as they are.
  */
 export function createEnvironmentArchives(options: { s3: S3Client; bucket: string; keyPrefix?: string }) {
-  const { s3, bucket: Bucket, keyPrefix = "" } = options;
+  const { s3, bucket, keyPrefix = "" } = options;
   // The repository comes first, because deletion knows it alone.
   const keyOf = ({ repositoryId, installationId, trust, name }: EnvironmentOwner) =>
     `${keyPrefix}environments/${repositoryId}/${installationId}/${trust}/${name}`;
@@ -31,14 +29,14 @@ export function createEnvironmentArchives(options: { s3: S3Client; bucket: strin
     async fetch(owner: EnvironmentOwner, folder: string): Promise<boolean> {
       const archive = `${folder}.archive`;
       try {
-        const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key: keyOf(owner) }));
-        await pipeline(Body as Readable, createWriteStream(archive, { mode: 0o600 }));
+        const found = await downloadFile({ s3, bucket, key: keyOf(owner) }, archive, MAX_TREE_BYTES);
+        if (!found) return false;
         const room = { maxBytes: MAX_TREE_BYTES, maxEntries: MAX_ENTRIES, maxFileBytes: MAX_TREE_BYTES };
         await unpack(archive, { kept: folder }, { before: new Map(), ...room });
         return true;
       } catch (error) {
         // An archive that cannot be read counts as none: set-up makes it anew.
-        if (error instanceof NoSuchKey || error instanceof BadArchive) return false;
+        if (error instanceof BadArchive) return false;
         throw error;
       } finally {
         await rm(archive, { force: true });
@@ -49,9 +47,7 @@ export function createEnvironmentArchives(options: { s3: S3Client; bucket: strin
       try {
         const roots = { kept: folder };
         const packed = await pack(changesBetween(new Map(), await takeSnapshot(roots)), roots, archive);
-        const body = { Body: createReadStream(archive), ContentLength: packed.bytes };
-        const ChecksumSHA256 = Buffer.from(packed.sha256, "hex").toString("base64");
-        await s3.send(new PutObjectCommand({ Bucket, Key: keyOf(owner), ...body, ChecksumSHA256 }));
+        await uploadFile({ s3, bucket, key: keyOf(owner) }, archive, packed);
       } finally {
         await rm(archive, { force: true });
       }

@@ -1,9 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { InvokeCommand, LambdaClient, TooManyRequestsException } from "@aws-sdk/client-lambda";
 import { DeleteObjectsCommand, GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -13,6 +10,7 @@ import { certificateVariables } from "../command-environment.ts";
 import { allowedDestinations, type HostRules } from "../hosts.ts";
 import { proxyVariables } from "../proxy-variables.ts";
 import type { Command, CommandResult, InsidePaths, Limits, Tree } from "../sandbox.ts";
+import { downloadFile, uploadFile } from "./bucket-files.ts";
 import { type Packed, pack } from "./pack.ts";
 import { INSIDE, MAX_ENTRIES, MAX_TREE_BYTES, OUTPUT_ROOT, SandboxAnswer, type SandboxRequest } from "./request.ts";
 import { changesBetween, type Roots, type Snapshot, takeSnapshot } from "./snapshot.ts";
@@ -72,6 +70,7 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
     run,
     close: async () => {
       for (const key of [...trees.keys()]) await forget(key);
+      if (options.clients) return;
       s3.destroy();
       client.destroy();
     },
@@ -211,13 +210,7 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
       const file = join(folder, "layer");
       const packed = await pack(changes, roots, file, signal);
       const key = `${prefix}${packed.sha256}`;
-      await s3.send(
-        new PutObjectCommand({
-          ...{ Bucket: options.bucket, Key: key, Body: createReadStream(file), ContentLength: packed.bytes },
-          ChecksumSHA256: Buffer.from(packed.sha256, "hex").toString("base64"),
-        }),
-        { abortSignal: signal },
-      );
+      await uploadFile({ s3, bucket: options.bucket, key }, file, packed, signal);
       await rm(file);
       if (!isUsable) await forget(tree, key);
       layers.push({ ...packed, key });
@@ -253,26 +246,8 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
   }
 
   async function download(key: string, expected: Packed, file: string, signal: AbortSignal): Promise<void> {
-    if (expected.bytes > MAX_TREE_BYTES) throw new BadArchive(`it has ${expected.bytes} bytes`);
-    const command = new GetObjectCommand({ Bucket: options.bucket, Key: key });
-    const { Body, ContentLength } = await s3.send(command, { abortSignal: signal }).catch((error: Error) => {
-      if (error.name === "NoSuchKey") throw new BadArchive("it is not in the bucket");
-      throw error;
-    });
-    const hash = createHash("sha256");
-    if (ContentLength !== expected.bytes) throw new BadArchive(`it has ${ContentLength} bytes, not ${expected.bytes}`);
-    await pipeline(
-      Body as Readable,
-      async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          hash.update(chunk);
-          yield chunk;
-        }
-      },
-      createWriteStream(file, { mode: 0o600 }),
-      { signal },
-    );
-    if (hash.digest("hex") !== expected.sha256) throw new BadArchive("it is not the one that the function made");
+    const found = await downloadFile({ s3, bucket: options.bucket, key }, file, expected.bytes, signal);
+    if (found?.sha256 !== expected.sha256) throw new BadArchive("it is not in the bucket as the function says");
   }
 
   /** Deletes what lies in the bucket for a tree, but one object. */

@@ -48,6 +48,6 @@ export const SandboxAnswer = z.object({
   durationSeconds: z.number().nonnegative(),
   reason: z.string().max(2_000).optional(),
   /** Of the object at `resultUrl`; absent where nothing was run. */
-  result: z.object({ sha256: Sha256, bytes: z.number().int().nonnegative() }).optional(),
+  result: z.object({ sha256: Sha256, bytes: z.number().int().nonnegative().max(MAX_TREE_BYTES) }).optional(),
 });
 export type SandboxAnswer = z.infer<typeof SandboxAnswer>;

@@ -61,7 +61,7 @@ export async function startEnvironment(
   const env = { PATH: `${LANG}:/usr/local/bin:/usr/bin:/bin`, TZ: ":UTC", LANG: "en_US.UTF-8", ...environment };
   const doors = packaged.isolated ? await openDoors(root, [s3Port, ...(packaged.reaches ?? [])]) : [];
   const child = packaged.isolated
-    ? await isolated(packaged, root, temporary, { ...env, AWS_LAMBDA_RUNTIME_API: "127.0.0.1:9001" }, doors)
+    ? await isolated(packaged, root, temporary, { AWS_LAMBDA_RUNTIME_API: "127.0.0.1:9001", ...env }, doors)
     : spawn(process.execPath, [RUNTIME, packaged.bundle, packaged.exportName ?? "handler"], {
         cwd: dirname(packaged.bundle),
         env: { ...env, PATH: process.env["PATH"] ?? env.PATH },
