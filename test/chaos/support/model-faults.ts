@@ -45,6 +45,11 @@ export const modelFaults: readonly ModelFault[] = [
     kind: "transient",
     reply: () => error(429, "rate_limit_error", "Too many requests", { "retry-after-ms": "2500" }),
   },
+  {
+    name: "429 with a pause of 0 seconds",
+    kind: "transient",
+    reply: () => error(429, "rate_limit_error", "Too many requests", { "retry-after": "0" }),
+  },
   { name: "429 without a pause", kind: "transient", reply: () => error(429, "rate_limit_error", "Too many requests") },
   {
     name: "429 with a pause of 24 days",
