@@ -1,5 +1,5 @@
 import type { Decision, Pipeline, Run } from "../../pipeline/run.ts";
-import { Cancelled } from "../../pipeline/step.ts";
+import { Cancelled, UserFacingError } from "../../pipeline/step.ts";
 import { type RecordedError, recordError, replayError } from "../recorded-error.ts";
 import { travelling } from "../travelling.ts";
 import type { Platform, Told } from "./platform.ts";
@@ -55,7 +55,7 @@ async function untilLost(tell: () => Promise<void>): Promise<void> {
 async function tellPipeline(platform: Platform, pipeline: Pipeline | undefined, name: string): Promise<Told> {
   const telling = new Telling(platform, "");
   try {
-    if (pipeline === undefined) throw new Error(`There is no pipeline called ${name}`);
+    if (pipeline === undefined) throw new UserFacingError(`This version of Millwright has no pipeline called ${name}.`);
     const outcome = await pipeline(telling.run());
     return telling.stopped ?? { kind: "returned", outcome };
   } catch (error) {
