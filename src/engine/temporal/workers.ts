@@ -125,7 +125,7 @@ export function bundleWorkflow(
 let installed = false;
 
 /** Once in a process: our log, and no signal handlers besides ours. */
-function installRuntime(log: Logger): void {
+export function installRuntime(log: Logger): void {
   if (installed) return;
   installed = true;
   const levels: Record<string, "debug" | "info" | "warn" | "error"> = {
