@@ -262,6 +262,7 @@ describe("the environments of serverless.yml", () => {
     expect(environment(plain, "Worker")).toMatchObject({
       MILLWRIGHT_SANDBOX: "lambda",
       MILLWRIGHT_SANDBOX_FUNCTION: "millwright-production-sandbox",
+      MILLWRIGHT_SANDBOX_IMAGE: required.sandboxImage,
       MILLWRIGHT_BUCKET: "Bucket",
       MILLWRIGHT_SETUP_FUNCTION: "",
       MILLWRIGHT_EGRESS_PROXY: "",
@@ -471,9 +472,10 @@ describe("what serverless.yml keeps and watches", () => {
     const { Rules } = properties(plain, "Bucket")["LifecycleConfiguration"] as unknown as {
       Rules: Record<string, Resolved>[];
     };
-    expect(Rules.map(({ Status, ExpirationInDays }) => [Status, ExpirationInDays])).toEqual([
-      ["Enabled", 45],
-      ["Enabled", undefined],
+    expect(Rules.map(({ Status, Prefix, ExpirationInDays }) => [Status, Prefix, ExpirationInDays])).toEqual([
+      ["Enabled", undefined, 45],
+      ["Enabled", "trees/", 1],
+      ["Enabled", undefined, undefined],
     ]);
     expect(
       (properties(plain, "BucketPolicy")["PolicyDocument"] as unknown as { Statement: unknown[] }).Statement,
