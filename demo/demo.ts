@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { readOperatorConfig } from "../src/config/operator.ts";
 import { endings } from "../src/pipeline/outcome.ts";
 import type { Change } from "../src/pipeline/steps/shapes.ts";
-import { redactorFor } from "../src/run/compose.ts";
+import { redactorFor } from "../src/run/parts.ts";
 import { type ChecklistLine, checklistOf, dollars, duration, type LineState } from "../src/status/render.ts";
 import type { RunRow, StepRow } from "../src/store/store.ts";
 import { createLogger } from "../src/telemetry/logger.ts";

@@ -2,9 +2,10 @@ import type { ApplicationFunctionOptions, Probot } from "probot";
 import type { Receive } from "../handlers/receive.ts";
 import { adoptLogger, createLogger } from "../telemetry/logger.ts";
 import { appClient } from "./app-client.ts";
-import { type ComposeOptions, compose, redactorFor, type Worker } from "./compose.ts";
+import { type ComposeOptions, compose, type Worker } from "./compose.ts";
 import { type Health, startHealth } from "./health.ts";
 import { createIntake } from "./intake.ts";
+import { redactorFor } from "./parts.ts";
 
 /** A worker behind a Probot app. */
 export interface Attached {

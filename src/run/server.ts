@@ -3,7 +3,7 @@ import { Probot, Server } from "probot";
 import { operatorConfigOrExit } from "../config/operator.ts";
 import application from "../index.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { redactorFor } from "./compose.ts";
+import { redactorFor } from "./parts.ts";
 
 /** `npm start`: Probot's server with our settings, any API address, and a message that says which variable is missing. */
 async function main(): Promise<void> {

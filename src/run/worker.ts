@@ -3,8 +3,9 @@ import { operatorConfigOrExit } from "../config/operator.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { appClient } from "./app-client.ts";
 import { stopOnSignals } from "./attach.ts";
-import { compose, redactorFor } from "./compose.ts";
+import { compose } from "./compose.ts";
 import { startHealth } from "./health.ts";
+import { redactorFor } from "./parts.ts";
 
 /** `npm run worker`: executes runs and takes no webhooks. Any number of them, beside servers on the same database and Temporal. */
 async function main(): Promise<void> {

@@ -5,7 +5,8 @@ import { Probot, Server } from "probot";
 import { operatorConfigOrExit } from "../../src/config/operator.ts";
 import { routes } from "../../src/index.ts";
 import { attachToProbot } from "../../src/run/attach.ts";
-import { redactorFor, type Worker } from "../../src/run/compose.ts";
+import type { Worker } from "../../src/run/compose.ts";
+import { redactorFor } from "../../src/run/parts.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { killProcesses, type Victim } from "./support/victims.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { outputFits } from "../../src/run/compose.ts";
+import { outputFits } from "../../src/run/parts.ts";
 
 // A plan that was edited once was planned again at every replay: the recorded decision has no schema, so it "did not
 // fit", was dropped, and the next signal was taken in its place.

@@ -7,7 +7,7 @@ import { type OperatorConfig, readOperatorConfig } from "../../src/config/operat
 import { routes } from "../../src/index.ts";
 import { type Attached, attachToProbot } from "../../src/run/attach.ts";
 import type { ComposeOptions } from "../../src/run/compose.ts";
-import { redactorFor } from "../../src/run/compose.ts";
+import { redactorFor } from "../../src/run/parts.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { copyDatabaseTemplate } from "./database-template.ts";
 import { type LocalGitHub, startLocalGitHub } from "./local-github/index.ts";
