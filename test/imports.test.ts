@@ -182,10 +182,18 @@ describe("the environment is read in one place", () => {
   const readsAll = ["src/config/operator.ts", "src/config/intake.ts"];
   /** Programs that we start need the PATH of this process. */
   const readsPath = ["src/workspace/environment-cache.ts", "src/workspace/git-environment.ts"];
+  /** What AWS Lambda says of the machine, which no operator configures. */
+  const readsMachine = ["src/run/lambda/runtime-client.ts", "src/run/lambda/sandbox.ts"];
 
-  test("process.env is read in src/config; elsewhere PATH alone", () => {
+  test("process.env is read in src/config; elsewhere PATH alone, and what AWS Lambda says of the machine", () => {
     for (const { path, text } of sources) {
-      const allowed = readsAll.includes(path) ? /^/ : readsPath.includes(path) ? /^PATH$/ : /^\b$/;
+      const allowed = readsAll.includes(path)
+        ? /^/
+        : readsPath.includes(path)
+          ? /^PATH$/
+          : readsMachine.includes(path)
+            ? /^(AWS_LAMBDA_\w+|_X_AMZN_TRACE_ID)$/
+            : /^\b$/;
       expect({ path, found: environmentReads(text).filter((name) => !allowed.test(name)) }).toEqual({
         path,
         found: [],

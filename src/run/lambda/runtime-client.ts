@@ -65,16 +65,15 @@ async function serveOne(api: string, handler: Handler): Promise<void> {
 }
 
 function contextOf(awsRequestId: string, headers: IncomingMessage["headers"]): LambdaContext {
-  const { env } = process;
   const deadlineMs = Number(headers["lambda-runtime-deadline-ms"]);
   return {
     awsRequestId,
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"] as string,
-    functionName: env["AWS_LAMBDA_FUNCTION_NAME"] ?? "",
-    functionVersion: env["AWS_LAMBDA_FUNCTION_VERSION"] ?? "",
-    memoryLimitInMB: env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] ?? "",
-    logGroupName: env["AWS_LAMBDA_LOG_GROUP_NAME"] ?? "",
-    logStreamName: env["AWS_LAMBDA_LOG_STREAM_NAME"] ?? "",
+    functionName: process.env["AWS_LAMBDA_FUNCTION_NAME"] ?? "",
+    functionVersion: process.env["AWS_LAMBDA_FUNCTION_VERSION"] ?? "",
+    memoryLimitInMB: process.env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] ?? "",
+    logGroupName: process.env["AWS_LAMBDA_LOG_GROUP_NAME"] ?? "",
+    logStreamName: process.env["AWS_LAMBDA_LOG_STREAM_NAME"] ?? "",
     tenantId: headers["lambda-runtime-aws-tenant-id"] as string | undefined,
     callbackWaitsForEmptyEventLoop: false,
     getRemainingTimeInMillis: () => deadlineMs - Date.now(),
