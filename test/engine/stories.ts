@@ -95,6 +95,13 @@ export const stories = {
     return { kind: "failed", reason: "as expected" };
   }),
 
+  /** Its second step has the name of one that runs commands of a repository. */
+  sandboxed: pipeline(async (run) => {
+    await run.step("authorise-trigger");
+    await run.step("run-checks");
+    return ready;
+  }),
+
   broken: pipeline(async () => {
     throw new TypeError("secret internals");
   }),

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { type Client, Connection, Client as TemporalClient } from "@temporalio/client";
 import type { WorkflowBundleWithSourceMap } from "@temporalio/worker";
+import type { TemporalSettings } from "../../src/engine/temporal/connection.ts";
 import {
   createTemporalEngine,
   type TemporalEngine,
@@ -27,6 +28,8 @@ export interface TemporalStage extends Stage {
   database: Database;
   client: Client;
   taskQueue: string;
+  /** Those of a process, with what a test wants different. */
+  settings(over: Partial<TemporalSettings>): TemporalSettings;
 }
 
 /** Processes on one Temporal server and one PostgreSQL database; each reaches both through relays that can be cut. */
@@ -47,6 +50,7 @@ export async function openTemporalStages(
         database,
         client,
         taskQueue,
+        settings: (over) => ({ address: server.address, namespace: "default", keys: [], ...over }),
         boot: (deploy, over = {}) => boot({ server, databaseUrl, bundle, taskQueue }, deploy, over),
         forget: async () => {
           for await (const { workflowId, status } of client.workflow.list()) {

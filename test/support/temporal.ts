@@ -9,11 +9,13 @@ import { freePort } from "./postgres.ts";
 
 /** The version that `.ci/temporal` installs. */
 const version = "1.5.1";
-const program = process.env.TEMPORAL_CLI ?? join(homedir(), `.cache/millwright/temporal-${version}/temporal`);
+/** Brought by `.ci/temporal`. */
+export const temporalProgram =
+  process.env.TEMPORAL_CLI ?? join(homedir(), `.cache/millwright/temporal-${version}/temporal`);
 
 /** Whether a server can be had here. */
-export const temporalAvailable = existsSync(program);
-export const temporalMissing = `needs ${program}: run .ci/temporal, or set TEMPORAL_CLI`;
+export const temporalAvailable = existsSync(temporalProgram);
+export const temporalMissing = `needs ${temporalProgram}: run .ci/temporal, or set TEMPORAL_CLI`;
 
 /** A Temporal server of a test file, on loopback, with its state in a file. */
 export interface TemporalServer {
@@ -32,7 +34,7 @@ export async function startTemporal(namespaces: readonly string[] = []): Promise
   let child: ChildProcess | undefined;
   const start = async () => {
     child = spawn(
-      program,
+      temporalProgram,
       [
         ...["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", String(port)],
         ...["--db-filename", join(directory, "state.db"), "--log-level", "never"],

@@ -11,6 +11,7 @@ import { longJobs } from "./long-jobs.ts";
 import { lostAnswers } from "./lost-answers.ts";
 import { modelFaultsScenario } from "./model-faults.ts";
 import { reconciler } from "./reconciler.ts";
+import { temporal } from "./temporal.ts";
 import { triggers } from "./triggers.ts";
 import { visibleTextScenario } from "./visible-text.ts";
 
@@ -23,6 +24,7 @@ export const faults: readonly ChaosScenario[] = [
   modelFaultsScenario,
   reconciler,
   longJobs,
+  temporal,
 ];
 
 /** What somebody does on purpose: a model, a repository, a text, an account, a sender. */

@@ -28,7 +28,7 @@ interface Tried extends Findings {
   most: Partial<Shown>;
 }
 
-const ordinary: Story = { name: "ordinary", config: "publish:\n  ci: wait\n", commits: 1, without: [] };
+export const ordinary: Story = { name: "ordinary", config: "publish:\n  ci: wait\n", commits: 1, without: [] };
 const stories: readonly Story[] = [
   ordinary,
   { name: "early-draft", config: "pullRequest:\n  openAt: start\n", commits: 2, without: ["check runs"] },
@@ -159,7 +159,7 @@ function plan(told: readonly Story[], baseline: ReadonlyMap<Story, Undisturbed>,
   return shuffled([...everywhere, ...more]);
 }
 
-async function undisturbed(lane: Lane, story: Story): Promise<Undisturbed> {
+export async function undisturbed(lane: Lane, story: Story): Promise<Undisturbed> {
   await lane.start();
   await lane.arm(undefined);
   const triggered = await lane.trigger(story);
@@ -269,7 +269,7 @@ async function boundaryReached(lane: Lane, triggered: Triggered, victim: Victim)
 }
 
 /** Undefined when the run of this issue ended ready and nothing is active any more; else what is wrong. */
-async function ended(lane: Lane, triggered: Triggered): Promise<string | undefined> {
+export async function ended(lane: Lane, triggered: Triggered): Promise<string | undefined> {
   const until = Date.now() + patienceSeconds * 1000;
   let last = "the App did not answer";
   while (Date.now() < until) {

@@ -32,6 +32,8 @@ export interface Lane {
   passed(): Promise<{ passed: Boundary[]; fired: boolean }>;
   /** Kills from outside; how many processes there were. */
   kill(victim: Victim): number;
+  /** Sends the App's process a signal, such as to freeze it. */
+  signal(signal: NodeJS.Signals): void;
   /** Whether the App's process has ended. */
   dead(): boolean;
   /** Resolves when the App's process has ended. */
@@ -69,6 +71,8 @@ export async function startLane(options: {
   directory: string;
   stories: readonly Story[];
   databaseUrl: string | undefined;
+  /** Settings of the App besides those of every lane. */
+  environment?: Record<string, string>;
 }): Promise<Lane> {
   const github = await startGitHub(join(options.directory, "github"), { validateAnswers: false });
   github.createUser(person);
@@ -104,6 +108,7 @@ export async function startLane(options: {
     LOG_LEVEL: "warn",
     ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
     ...unlimited,
+    ...options.environment,
   };
   let child: Child | undefined;
   let ended = true;
@@ -163,6 +168,9 @@ export async function startLane(options: {
       return { passed, fired: fired || killedAtCall };
     },
     kill: (victim) => (child === undefined || ended ? 0 : killProcesses(child.pid, victim)),
+    signal: (signal) => {
+      if (child !== undefined && !ended) process.kill(child.pid, signal);
+    },
     dead: () => ended,
     died: async () => void (await child?.exited),
     async trigger(story) {
