@@ -28,6 +28,12 @@ const groups: readonly Group[] = [
     names: ["retrieval.recall1", "retrieval.recall5", "retrieval.recall10", "retrieval.mrr"],
     make: async (repositories) => (await import("./retrieval.ts")).retrievalFigures(repositories),
   },
+  {
+    names: ["lambda.bundle", "lambda.init", "lambda.memory"],
+    make: async () => (await import("./lambda.ts")).webhookFigures(),
+  },
+  { names: ["lambda.event"], make: async () => (await import("./lambda.ts")).eventFigures() },
+  { names: ["lambda.result"], make: async () => (await import("./lambda.ts")).resultFigures() },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 

@@ -9,7 +9,7 @@ export interface AwsCall {
 }
 
 /** What AWS refused; `name` is its code. */
-export class AwsError extends Error {
+class AwsError extends Error {
   readonly status: number;
 
   constructor(status: number, code: string, message: string) {
