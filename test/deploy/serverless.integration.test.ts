@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundleWebhook } from "../../deploy/lambda/bundle.ts";
 import { readIntakeConfig } from "../../src/config/intake.ts";
+import { readOperatorConfig } from "../../src/config/operator.ts";
 import { type Resolved, type Resource, resourcesOf } from "./template.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -257,6 +258,32 @@ describe("the environments of serverless.yml", () => {
       workerFunction: "millwright-production-worker:durable",
     });
   });
+
+  test.each(["Worker", "Reconcile"])(
+    "%s has all that readOperatorConfig asks for, once its secrets are read",
+    (name) => {
+      const secrets = {
+        PRIVATE_KEY: "-----BEGIN RSA PRIVATE KEY-----",
+        WEBHOOK_SECRET: "a secret of a test",
+        DATABASE_URL: "postgres://localhost/millwright",
+      };
+      const { app, sandbox, bucket } = readOperatorConfig({
+        ...environment(plain, name),
+        ...secrets,
+        ANTHROPIC_API_KEY: "a key",
+      });
+      expect({ id: app.id, bucket, backend: sandbox.backend, proxy: sandbox.egressProxy }).toEqual({
+        id: 4242,
+        bucket: "Bucket",
+        backend: "lambda",
+        proxy: undefined,
+      });
+      expect(sandbox.image).toBe(required.sandboxImage);
+      // The address of the proxy is known at the deploy alone.
+      const proxied = { ...environment(full, name), MILLWRIGHT_EGRESS_PROXY: "http://proxy.example:8080" };
+      expect(readOperatorConfig({ ...proxied, ...secrets }).sandbox.setupFunction).toBe("millwright-production-setup");
+    },
+  );
 
   test("Worker has a set-up function and a proxy only where there is one", () => {
     expect(environment(plain, "Worker")).toMatchObject({
