@@ -27,6 +27,8 @@ export const defaults = {
   MILLWRIGHT_SHORT_COMMANDS: "code,stop,retry,status,approve",
 };
 
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+
 export type Environment = Record<string, string | undefined>;
 
 /** The process's own environment, for functions whose secrets are read from elsewhere before it is parsed. */
@@ -78,6 +80,8 @@ export function readIntakeConfig(environment: Environment): IntakeConfig {
   const workerFunction = text("MILLWRIGHT_WORKER_FUNCTION", () => true, "the durable function with its alias");
   const maxBodyBytes = known("MILLWRIGHT_MAX_BODY_BYTES");
   if (!isPositive(maxBodyBytes)) problems.push("MILLWRIGHT_MAX_BODY_BYTES: it must be a number of bytes.");
+  const logLevel = given["LOG_LEVEL"] ?? "info";
+  if (!logLevels.includes(logLevel)) problems.push(`LOG_LEVEL: it must be one of ${logLevels.join(", ")}.`);
   if (problems.length > 0) throw cannotStart(problems);
   return {
     app: {
@@ -97,6 +101,6 @@ export function readIntakeConfig(environment: Environment): IntakeConfig {
     },
     shortCommands: itemsOf(known("MILLWRIGHT_SHORT_COMMANDS")),
     allowedBots: itemsOf(given["MILLWRIGHT_ALLOWED_BOTS"] ?? ""),
-    logLevel: given["LOG_LEVEL"] ?? "info",
+    logLevel,
   };
 }
