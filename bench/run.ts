@@ -34,6 +34,14 @@ const groups: readonly Group[] = [
   },
   { names: ["lambda.event"], make: async () => (await import("./lambda.ts")).eventFigures() },
   { names: ["lambda.result"], make: async () => (await import("./lambda.ts")).resultFigures() },
+  {
+    names: [
+      ...["engine.local.runs.1", "engine.local.runs.2", "engine.local.runs.4"],
+      ...["engine.temporal.runs.1", "engine.temporal.runs.2", "engine.temporal.runs.4"],
+      ...["engine.local.step", "engine.temporal.step", "engine.temporal.waiting", "memory.worker"],
+    ],
+    make: async () => (await import("./engine.ts")).engineFigures(),
+  },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 
