@@ -65,7 +65,7 @@ describe.skipIf(!available)(`the App on Temporal (${temporalMissing})`, { timeou
 
     for (const { runKey } of [run, iteration]) {
       const text = wordsOf(await historyOf(s.client.workflow.getHandle(runKey)));
-      expect(text).toContain(runKey);
+      expect(text).toContain(`\\"runKey\\":\\"${runKey}\\"`);
       for (const word of Object.values(words)) expect(text).not.toContain(word);
       // Nor what is only found by reading the repository or its tests.
       expect(text).not.toContain("slugify");

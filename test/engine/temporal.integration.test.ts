@@ -169,15 +169,9 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
       const { runKey } = await first.engine.start(intent);
       await untilState(first.engine, runKey, "waiting-decision");
       const words = wordsOf(await historyOf(handle(runKey)));
-      expect(words).toContain("binary/millwright-aes-256-gcm");
-      for (const [type, payload] of [
-        ["authorise-trigger", "path"],
-        ["before-wait", "given"],
-      ] as const) {
-        expect(words).toContain(type);
-        expect(words).not.toContain(`"${payload}"`);
-        expect(words).not.toContain(`\\"${payload}\\"`);
-      }
+      expect(words).toContain(Buffer.from("binary/millwright-aes-256-gcm").toString("base64"));
+      // As it stands in every payload that is not encrypted: the test of the whole App looks for it.
+      expect(words).not.toContain('\\"runKey\\"');
       await first.end();
       const lines: string[] = [];
       const log = pino({ level: "warn" }, { write: (line: string) => void lines.push(line) });

@@ -12,15 +12,26 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * Encrypts every payload with the first key, by AES-256-GCM, and decrypts with whichever key a payload names, so that a key
- * can be replaced while runs are under way. What was written before a key was configured is read as it is.
+ * Encrypts every payload with the first key, by AES-256-GCM, or leaves it as it is where there is none. Decrypts with
+ * whichever key a payload names, so that a key can be replaced while runs are under way; what was written before there was
+ * a key is read as it is. What cannot be decrypted is told to `onTrouble` too, because Temporal's worker only tries again.
  */
-export function createPayloadCodec(keys: readonly PayloadKey[]): PayloadCodec {
+export function createPayloadCodec(
+  keys: readonly PayloadKey[],
+  onTrouble: (message: string) => void = () => undefined,
+): PayloadCodec {
   const [current] = keys;
-  if (current === undefined) throw new Error("A codec needs a key");
   return {
-    encode: async (payloads) => payloads.map((payload) => encrypt(payload, current)),
-    decode: async (payloads) => payloads.map((payload) => decrypt(payload, keys)),
+    encode: async (payloads) =>
+      current === undefined ? payloads : payloads.map((payload) => encrypt(payload, current)),
+    decode: async (payloads) => {
+      try {
+        return payloads.map((payload) => decrypt(payload, keys));
+      } catch (error) {
+        onTrouble((error as Error).message);
+        throw error;
+      }
+    },
   };
 }
 
@@ -42,7 +53,7 @@ function decrypt(payload: Payload, keys: readonly PayloadKey[]): Payload {
   if (key === undefined)
     throw new Error(
       `A payload was encrypted with the key ${JSON.stringify(id)}, which MILLWRIGHT_TEMPORAL_KEY does not have ` +
-        `(it has ${keys.map((one) => JSON.stringify(one.id)).join(", ")})`,
+        `(it has ${keys.length === 0 ? "none" : keys.map((one) => JSON.stringify(one.id)).join(", ")})`,
     );
   const data = Buffer.from(payload.data ?? []);
   const decipher = createDecipheriv("aes-256-gcm", key.secret, data.subarray(0, nonceBytes))

@@ -54,12 +54,18 @@ export async function connectTemporal(settings: TemporalSettings, log: Logger, t
     await connection?.close();
     throw explained(error, settings);
   }
-  const client = new Client({ connection, namespace, dataConverter: dataConverterOf(settings) });
+  const client = new Client({ connection, namespace, dataConverter: dataConverterOf(settings, log) });
   return { connection, client, searchable: await registerSearchAttributes(connection, namespace, log) };
 }
 
-export function dataConverterOf({ keys }: Pick<TemporalSettings, "keys">): DataConverter {
-  return keys.length === 0 ? {} : { payloadCodecs: [createPayloadCodec(keys)] };
+/** What a payload lacks is said once for each key. */
+export function dataConverterOf({ keys }: Pick<TemporalSettings, "keys">, log?: Logger): DataConverter {
+  const said = new Set<string>();
+  const say = (message: string) => {
+    if (!said.has(message)) log?.error(`${message}. The runs that need it wait.`);
+    said.add(message);
+  };
+  return { payloadCodecs: [createPayloadCodec(keys, say)] };
 }
 
 /** The same for a client and for a worker, whose connections are different ones. */

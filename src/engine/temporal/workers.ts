@@ -43,7 +43,7 @@ export async function startWorkers(options: WorkersOptions): Promise<RunningWork
   const common: Omit<WorkerOptions, "taskQueue"> = {
     connection,
     namespace: settings.namespace,
-    dataConverter: dataConverterOf(settings),
+    dataConverter: dataConverterOf(settings, log),
     activities: options.activities,
     // Running steps are told to stop by us; this is for those that do not listen.
     shutdownGraceTime: "1s",
