@@ -300,7 +300,9 @@ describe("the cold start of the packaged webhook function", () => {
 
   test("webhook answers 503 while its parameters cannot be read, and works once they can", async () => {
     let down = true;
+    const tokens = new Set<unknown>();
     const ssm = createServer((request, response) => {
+      tokens.add(request.headers["x-amz-security-token"]);
       request.resume().on("end", () => {
         const found = [{ Name: settings.MILLWRIGHT_WEBHOOK_SECRET_PARAMETER, Value: secret }];
         response.writeHead(down ? 500 : 200).end(JSON.stringify(down ? {} : { Parameters: found }));
@@ -314,6 +316,7 @@ describe("the cold start of the packaged webhook function", () => {
       down = false;
       expect((await answered(eventOf(labelled("later")), early)).statusCode).toBe(200);
       expect(started().map(({ text }) => text?.body)).toEqual(["later"]);
+      expect([...tokens]).toEqual(["a token"]);
     } finally {
       await early.close();
       ssm.close();
