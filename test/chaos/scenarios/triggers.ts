@@ -96,6 +96,8 @@ interface Act {
   subject: { kind: "issue" | "pull-request"; number: number };
   repositoryId: number;
   isOwn(run: RunRow): boolean;
+  /** Not even a run that is refused may come of it. */
+  unheard?: true;
 }
 
 type Attempt = (scenario: Scenario, stage: Stage, account: Account) => Promise<Act | Act[]> | Act;
@@ -127,6 +129,7 @@ async function matrix(scenario: Scenario, { scale, seed, say }: ChaosOptions): P
       await scenario.app.worker.store.runs.ofSubject(act.repositoryId, act.subject.kind, act.subject.number)
     ).filter((run) => act.isOwn(run));
     const started = runs.some(({ outcome }) => outcome?.kind !== "refused");
+    if (act.unheard && runs.length > 0) violations.push(`${act.what} was heard: it made ${runs.length} runs`);
     if (started !== act.expected)
       violations.push(
         `${act.what} ${started ? "started" : "did not start"} (${runs.map(({ outcome }) => outcome?.kind).join()})`,
@@ -251,8 +254,8 @@ async function ownActsAndOthers(scenario: Scenario, { pull }: Stage): Promise<Ac
   const { github, name, repository } = scenario;
   const repositoryId = repository.entity.id;
   const acts: Act[] = [];
-  const on = (what: string, expected: boolean, number: number, isOwn: Act["isOwn"]) =>
-    acts.push({ what, expected, subject: { kind: "issue", number }, repositoryId, isOwn });
+  const unheard = (what: string, subject: Act["subject"], isOwn: Act["isOwn"] = () => true) =>
+    acts.push({ what, expected: false, subject, repositoryId, isOwn, unheard: true });
   const ours = github.asApp(github.app);
   for (const [what, act] of [
     ["label by our own App", (number: number) => ours.label(name, number, "agent:builder")],
@@ -262,20 +265,23 @@ async function ownActsAndOthers(scenario: Scenario, { pull }: Stage): Promise<Ac
   ] as const) {
     const number = scenario.openIssue({ title: "unclear", body: "" });
     act(number);
-    on(what, false, number, () => true);
+    unheard(what, { kind: "issue", number });
   }
   await ours.review(name, pull.issue.number, { event: "COMMENT", body: "Again." });
-  acts.push({
-    what: "review by our own App",
-    expected: false,
-    subject: { kind: "pull-request", number: pull.issue.number },
-    repositoryId,
-    isOwn: (run) => run.intent.actor.login === github.app.bot.login,
-  });
+  const byUs = (run: RunRow) => run.intent.actor.login === github.app.bot.login;
+  unheard("review by our own App", { kind: "pull-request", number: pull.issue.number }, byUs);
   const edited = scenario.openIssue({ title: "unclear", body: "" });
   const harmless = github.as("stranger").comment(name, edited, "Nice.");
   github.as("maintainer").editComment(harmless, "/code");
-  on("a comment that becomes a command by an edit", false, edited, () => true);
+  // The reconciler hears it, and says that it has to be asked again.
+  const subject = { kind: "issue", number: edited } as const;
+  acts.push({
+    what: "a comment that becomes a command by an edit",
+    expected: false,
+    subject,
+    repositoryId,
+    isOwn: (run) => run.pipeline !== "answer-command",
+  });
 
   github.createUser("elsewhere", { type: "Organization" });
   const other = await github.createRepository({
@@ -517,12 +523,13 @@ async function editsAtEveryCall(scenario: Scenario, { scale, seed, say }: ChaosO
       github.as("maintainer").editIssue(name, number, { title: "LATER title", body: "LATER body" });
       github.as("maintainer").editComment(earlier, "LATER comment");
     });
-    const sent = JSON.stringify(
-      scenario
-        .sentToModel()
-        .slice(sentBefore)
-        .map(({ body }) => body),
-    );
+    // Of this issue alone: the reconciler may have found something elsewhere.
+    const mine = scenario
+      .sentToModel()
+      .slice(sentBefore)
+      .map(({ body }) => JSON.stringify(body))
+      .filter((body) => body.includes(`of ${who}`) || body.includes("LATER"));
+    const sent = mine.join("\n");
     const said = repository
       .issue(number)
       .comments.filter(({ author }) => author === github.app.bot)
@@ -542,10 +549,12 @@ async function editsAtEveryCall(scenario: Scenario, { scale, seed, say }: ChaosO
     const statuses = statusesOf(scenario, number).length;
     const whole =
       run.outcome?.kind === "refused"
-        ? statuses === 0 && sent === "[]"
+        ? statuses === 0 && mine.length === 0
         : run.outcome?.kind === "question" && statuses === 1;
     if (!whole)
-      violations.push(`write access withdrawn ${where}: ${run.outcome?.kind} with ${statuses} status comments`);
+      violations.push(
+        `write access withdrawn ${where}: ${run.outcome?.kind} with ${statuses} status comments, ${mine.length} requests to the model`,
+      );
   }
   say(`a run makes ${calls} calls to GitHub; ${cases.length} runs were disturbed`);
   return { tries: cases.length, lost: 0, duplicated: 0, violations };
