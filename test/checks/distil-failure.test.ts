@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { distilFailure } from "../../src/checks/distil-failure.ts";
-import { type FailedCommand, failureSignature } from "../../src/checks/failure-signature.ts";
+import { distilFailure, type FailedCommand } from "../../src/checks/distil-failure.ts";
+import { failureSignature } from "../../src/checks/failure-signature.ts";
 import { parseResults } from "../../src/checks/parse-results.ts";
 import { plainText } from "../../src/checks/plain-text.ts";
+import { estimateTokens } from "../../src/policy/tokens.ts";
 import { processorMs } from "../support/processor-time.ts";
 import { output } from "./outputs.ts";
 
@@ -51,7 +52,7 @@ describe("failureSignature", () => {
 
 describe("distilFailure", () => {
   it("distilFailure shows the failed tests with their messages, then the errors, then the ends", () => {
-    const text = distilFailure(failed(output("vitest-v")), 3000);
+    const text = distilFailure(failed(output("vitest-v")), 3000).excerpt;
     expect(text).toMatch(/^\$ npm test\nexit code 1; 2 passed, 2 failed, 2 skipped\n/);
     expect(text).toContain("- a.test.ts > math > subtracts\n    AssertionError: expected 1 to be 3");
     expect(text).not.toContain("\u001b");
@@ -61,7 +62,7 @@ describe("distilFailure", () => {
   it("distilFailure finds the error between thousands of other lines", () => {
     const noise = Array.from({ length: 5000 }, (_, index) => `compiled module ${index}`);
     noise[2500] = "src/cart.ts:17:3 - error TS2322: Type 'string' is not assignable to type 'number'.";
-    const text = distilFailure(failed(noise.join("\n"), { report: undefined }), 1000);
+    const text = distilFailure(failed(noise.join("\n"), { report: undefined }), 1000).excerpt;
     expect(text).toContain("src/cart.ts:17:3 - error TS2322");
     expect(text).toContain("compiled module 0");
     expect(text).toContain("compiled module 4999");
@@ -69,21 +70,22 @@ describe("distilFailure", () => {
   });
 
   it("distilFailure folds repeated lines", () => {
-    expect(distilFailure(failed("again\n".repeat(1000)), 1000)).toContain("again\n    (the line above 999 more times)");
+    const { excerpt } = distilFailure(failed("again\n".repeat(1000)), 1000);
+    expect(excerpt).toContain("again\n    (the line above 999 more times)");
   });
 
-  it("distilFailure keeps within its bytes, for any text", () => {
+  it("distilFailure keeps within its tokens, for any text", () => {
     fc.assert(
       fc.property(
         fc.array(fc.oneof(fc.string({ unit: "grapheme" }), fc.constant("a.ts:1:2 error"))),
-        fc.integer({ min: 200, max: 4000 }),
-        (lines, maxBytes) => {
-          const text = distilFailure(failed(lines.join("\n")), maxBytes);
-          expect(Buffer.byteLength(text)).toBeLessThanOrEqual(maxBytes);
+        fc.integer({ min: 100, max: 2000 }),
+        (lines, maxTokens) => {
+          const { excerpt } = distilFailure(failed(lines.join("\n")), maxTokens);
+          expect(estimateTokens(excerpt)).toBeLessThanOrEqual(maxTokens);
         },
       ),
     );
-    expect(() => distilFailure(failed(""), 10)).toThrow("maxBytes must be at least 200, but is 10");
+    expect(() => distilFailure(failed(""), 10)).toThrow("maxTokens must be at least 100, but is 10");
   });
 
   it.each([
@@ -111,9 +113,11 @@ describe("distilFailure", () => {
 describe("plainText", () => {
   it("plainText removes colours, links, titles and overwritten parts of lines", () => {
     expect(
-      plainText("\u001b[1;31mred\u001b[0m \u001b]8;;http://a\u0007link\u001b]8;;\u0007 \u001b]0;t\u001b\\x\u009b2Ky"),
+      plainText("\u001b[1;31mred\u001b[0m \u001b]8;;http://a\u0007link\u001b]8;;\u0007 \u001b]0;t\u001b\\x\u009b1my"),
     ).toBe("red link xy");
     expect(plainText("10%\r50%\r100%\r\ndone\r\n")).toBe("100%\ndone\n");
-    expect(plainText("unended \u001b]title")).toBe("unended title");
+    expect(plainText("unended \u001b]title\nnext\u0007")).toBe("unended title\nnext\u0007");
+    expect(plainText("\u001b(B\u001b[mplain \u001b\nnext")).toBe("plain \nnext");
+    expect(plainText("[1/4] fetch\u001b[2K\u001b[1G[2/4] link\u001b[2K\u001b[1Gdone\r\r\n")).toBe("done\n");
   });
 });

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Command, type FormatCommand, writeCommandFor } from "../../checks/commands.ts";
 import type { DetectedCommands } from "../../checks/detect-commands.ts";
-import { distilFailure } from "../../checks/distil-failure.ts";
-import { type FailedCommand, failureSignature } from "../../checks/failure-signature.ts";
+import { distilFailure, type FailedCommand } from "../../checks/distil-failure.ts";
+import { failureSignature } from "../../checks/failure-signature.ts";
 import { checkSyntax, newSyntaxErrors } from "../../checks/syntax.ts";
 import { verdictOf } from "../../checks/verdict.ts";
 import type { FileChange } from "../../policy/change.ts";
@@ -17,7 +17,7 @@ import { commandsOf, ensureEnvironment } from "./support/environment.ts";
 import { botPerson } from "./support/people.ts";
 import { configOf, openJob } from "./support/repository.ts";
 
-const maxFailureBytes = 24_000;
+const maxFailureTokens = 8_000;
 const maxCommands = 20;
 
 /**
@@ -295,8 +295,10 @@ async function failureOf(
   ctx: StepContext,
   failed: FailedCommand[],
 ): Promise<NonNullable<Checks["failure"]>> {
-  const share = Math.max(1_000, Math.floor(maxFailureBytes / failed.length));
-  const text = deps.redactor.redact(failed.map((one) => `## ${one.name}\n\n${distilFailure(one, share)}`).join("\n\n"));
+  const share = Math.max(400, Math.floor(maxFailureTokens / failed.length));
+  const text = deps.redactor.redact(
+    failed.map((one) => `## ${one.name}\n\n${distilFailure(one, share).excerpt}`).join("\n\n"),
+  );
   const blob = await deps.store.blobs.put(text, {
     repositoryId: ctx.intent.work.repositoryId,
     runKey: ctx.runKey,

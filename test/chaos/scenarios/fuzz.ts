@@ -11,6 +11,7 @@ import { failureSignature } from "../../../src/checks/failure-signature.ts";
 import { parseResults } from "../../../src/checks/parse-results.ts";
 import { parseRepositoryConfig } from "../../../src/config/repository.ts";
 import { guardChange } from "../../../src/policy/guard.ts";
+import { estimateTokens } from "../../../src/policy/tokens.ts";
 import { readChanges, readDiff } from "../../../src/workspace/changes.ts";
 import { output } from "../../checks/outputs.ts";
 import { type Child, deliver, startStage } from "../../run/child.ts";
@@ -252,8 +253,8 @@ function outputsOfTests(options: ChaosOptions): Findings {
   const read = (text: string): void => {
     const report = parseResults({ stdout: text, stderr: text.slice(0, 500), exitCode: 1, reports: [] });
     const failed = { name: "npm test", exitCode: 1, timedOut: false, stdout: text, stderr: "", report };
-    const distilled = distilFailure(failed, 4_000);
-    if (Buffer.byteLength(distilled) > 4_000) throw new Error(`${Buffer.byteLength(distilled)} bytes instead of 4,000`);
+    const tokens = estimateTokens(distilFailure(failed, 1_500).excerpt);
+    if (tokens > 1_500) throw new Error(`${tokens} tokens instead of 1,500`);
     if (!/^[\da-f]{64}$/.test(failureSignature([failed]))) throw new Error("no signature");
   };
   const readReport = (text: string): void => {
