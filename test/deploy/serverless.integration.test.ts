@@ -126,9 +126,11 @@ const blobs = [
   ...["s3:GetObject", "s3:PutObject", "s3:DeleteObject"].flatMap((action) => allowed(action, ["Bucket.Arn/*"])),
   ...allowed("s3:ListBucket", ["Bucket.Arn"]),
 ];
-const control = ["InvokeFunction", "GetDurableExecution", "SendDurableExecutionCallbackSuccess"].flatMap((action) =>
-  allowed(`lambda:${action}`, [`${worker}:*`]),
-);
+const control = [
+  ...allowed("lambda:InvokeFunction", [`${worker}:durable`]),
+  ...allowed("lambda:GetDurableExecution", [`${worker}:*`]),
+  ...allowed("lambda:SendDurableExecutionCallbackSuccess", [`${worker}:*`]),
+];
 const deadLetters = allowed("sqs:SendMessage", ["DeadLetters.Arn"]);
 const noCall = (name: string) =>
   `Deny * on * if ${JSON.stringify({ ArnLike: { "lambda:SourceFunctionArn": `arn:aws:lambda:eu-central-1:123456789012:function:millwright-production-${name}` } })}`;

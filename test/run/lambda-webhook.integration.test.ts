@@ -300,9 +300,15 @@ describe("the cold start of the packaged webhook function", () => {
 
   test("webhook answers 503 while its parameters cannot be read, and works once they can", async () => {
     let down = true;
+    let hangs = true;
     const tokens = new Set<unknown>();
     const ssm = createServer((request, response) => {
       tokens.add(request.headers["x-amz-security-token"]);
+      // A request that is never answered is given up and repeated.
+      if (hangs) {
+        hangs = false;
+        return;
+      }
       request.resume().on("end", () => {
         const found = [{ Name: settings.MILLWRIGHT_WEBHOOK_SECRET_PARAMETER, Value: secret }];
         response.writeHead(down ? 500 : 200).end(JSON.stringify(down ? {} : { Parameters: found }));
@@ -320,6 +326,7 @@ describe("the cold start of the packaged webhook function", () => {
     } finally {
       await early.close();
       ssm.close();
+      ssm.closeAllConnections();
     }
   });
 
