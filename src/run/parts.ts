@@ -140,7 +140,7 @@ async function openOn(
 }
 
 /** The sandbox as the operator wants it. */
-export function sandboxOptions(operator: OperatorConfig): Omit<SandboxOptions, "log"> {
+function sandboxOptions(operator: OperatorConfig): Omit<SandboxOptions, "log"> {
   const { backend, image, readPaths, sandboxFunction, setupFunction, egressProxy } = operator.sandbox;
   return {
     ...{ backend, image, extraReadPaths: readPaths, dataDirectory: operator.dataDirectory },
@@ -153,7 +153,7 @@ export function sandboxOptions(operator: OperatorConfig): Omit<SandboxOptions, "
 }
 
 /** What lies in a bucket instead of the database and the disk. Loaded where it is used: others need nothing of AWS. */
-export async function openBucket(name: string): Promise<{ blobs: Bucket; environments: EnvironmentArchives }> {
+async function openBucket(name: string): Promise<{ blobs: Bucket; environments: EnvironmentArchives }> {
   const [{ S3Client }, { createBucket }, { createEnvironmentArchives }] = await Promise.all([
     import("@aws-sdk/client-s3"),
     import("../store/bucket.ts"),
