@@ -4,13 +4,18 @@ import { UserFacingError } from "../pipeline/step.ts";
 
 /** Refuses new work, in words for people, while the disk of `directory` has less than `minFreeBytes` free (B6). */
 export async function requireFreeDisk(directory: string, minFreeBytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(directory);
-  const freeBytes = bavail * bsize;
-  if (freeBytes >= minFreeBytes) return;
+  const free = await freeBytes(directory);
+  if (free >= minFreeBytes) return;
   throw new UserFacingError(
-    `This worker's disk is nearly full (${megabytes(freeBytes)} free, ${megabytes(minFreeBytes)} needed), so no new work is started.`,
+    `This worker's disk is nearly full (${megabytes(free)} free, ${megabytes(minFreeBytes)} needed), so no new work is started.`,
     { transient: true, advice: "Try again later, or ask the operator to free disk space." },
   );
+}
+
+/** Bytes that are free on the disk of `directory`, which exists. */
+export async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
 }
 
 export function tooLarge(name: string, maxBytes: number): UserFacingError {

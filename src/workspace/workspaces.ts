@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Logger } from "pino";
-import { requireFreeDisk } from "./disk.ts";
+import { freeBytes, requireFreeDisk } from "./disk.ts";
 import { type EnvironmentArchives, EnvironmentCache } from "./environment-cache.ts";
 import { readFacts } from "./facts.ts";
 import { LocalJob } from "./job.ts";
@@ -14,6 +14,9 @@ import { readTextFile } from "./read-text-file.ts";
 import { openSourceTree } from "./source-tree.ts";
 import { sweepDirectories } from "./sweep.ts";
 import type { Job, RepositoryRef, Workspaces } from "./workspace.ts";
+
+/** A job may need as much again as must be free when it begins. */
+const roomFactor = 2;
 
 export interface WorkspacesOptions {
   /** Mirrors, jobs and environments live below it. */
@@ -32,6 +35,11 @@ export interface WorkspacesOptions {
 export interface LocalWorkspaces extends Workspaces {
   /** Resolves when nothing goes on in the background any more. */
   settled(): Promise<void>;
+  /**
+   * Removes trees, mirrors and caches while there is little more free than new work needs. Only between two jobs: all of
+   * it can be had again, from the server and from bundles.
+   */
+  makeRoom(): Promise<void>;
 }
 
 /** Workspaces on the local disk (B6): one mirror for each repository and trust, one tree for each run. */
@@ -99,6 +107,12 @@ export function createWorkspaces(options: WorkspacesOptions): LocalWorkspaces {
     environments: {
       restore: (key, job, paths) => environments.restore(key, localJob(job), paths),
       save: (key, job, paths) => environments.save(key, localJob(job), paths),
+    },
+    async makeRoom() {
+      for (const directory of [directories.jobs, directories.mirrors, directories.environments]) {
+        if ((await freeBytes(root)) >= roomFactor * options.diskWatermarkBytes) return;
+        await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+      }
     },
     async settled() {
       await Promise.all(spares);

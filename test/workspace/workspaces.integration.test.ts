@@ -86,6 +86,17 @@ test("open refuses a new tree above the disk watermark but keeps one that is the
   expect((await full.open(own, "run-1", commit, world.signal)).tree).toBe(job.tree);
 });
 
+test("makeRoom removes what can be had again while little is free, and nothing else", async () => {
+  const job = await world.openMain();
+  await world.workspaces.settled();
+  await world.workspaces.makeRoom();
+  expect(await readFile(join(job.tree, "README.md"), "utf8")).toBe("# Sample\n");
+  await world.more({ diskWatermarkBytes: Number.MAX_SAFE_INTEGER }).makeRoom();
+  expect(await readdir(world.dataDirectory)).not.toContain("jobs");
+  const again = await world.openMain();
+  expect(await readFile(join(again.tree, "README.md"), "utf8")).toBe("# Sample\n");
+});
+
 test("fetch and open refuse a repository that is larger than allowed, packed or unpacked", async () => {
   const noise = Array.from({ length: 40_000 }, () => Math.random().toString(36)).join("");
   await world.commitUpstream({ "noise.txt": noise });

@@ -12,5 +12,7 @@ let composed: ComposedFunction | undefined = await composeFunction().catch((erro
 /** The durable function that executes runs: one execution for each, as many invocations as it takes. */
 export const handler: DurableLambdaHandler = async (event, context) => {
   composed ??= await composeFunction();
+  // A warm function keeps what earlier runs left here, and runs may go on in other ones.
+  await composed.workspaces.makeRoom();
   return composed.engine.handler(event, context);
 };
