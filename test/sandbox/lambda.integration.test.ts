@@ -299,6 +299,20 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     });
   });
 
+  test("run sends a tree again that the bucket has lost", async () => {
+    await writeFile(join(at.directory, "file"), "x");
+    expect(await run("echo y > made")).toMatchObject({ kind: "ok" });
+    for (const key of [...objects().keys()]) if (key.startsWith("trees/42/")) objects().delete(key);
+    expect(await run("cat file made")).toMatchObject({ kind: "ok", stdout: "xy\n" });
+    const lied = standIn.aws.lambda.invocations.length;
+    standIn.aws.lambda.functions.set("sandbox", {
+      tenantIsolation: true,
+      handler: () => Promise.reject(new Error("Cannot download layer 0")),
+    });
+    expect(await run("true")).toMatchObject({ kind: "killed" });
+    expect(standIn.aws.lambda.invocations.length).toBe(lied + 2);
+  });
+
   test("close deletes what lies in the bucket", async () => {
     const other = await open();
     expect(await other.run({ run: "echo x > y", network: "none" }, at, LIMITS)).toMatchObject({ kind: "ok" });

@@ -12,7 +12,15 @@ import { proxyVariables } from "../proxy-variables.ts";
 import type { Command, CommandResult, InsidePaths, Limits, Tree } from "../sandbox.ts";
 import { downloadFile, uploadFile } from "./bucket-files.ts";
 import { type Packed, pack } from "./pack.ts";
-import { INSIDE, MAX_ENTRIES, MAX_TREE_BYTES, OUTPUT_ROOT, SandboxAnswer, type SandboxRequest } from "./request.ts";
+import {
+  INSIDE,
+  LAYER_IS_GONE,
+  MAX_ENTRIES,
+  MAX_TREE_BYTES,
+  OUTPUT_ROOT,
+  SandboxAnswer,
+  type SandboxRequest,
+} from "./request.ts";
 import { changesBetween, type Roots, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { BadArchive, unpack } from "./unpack.ts";
 
@@ -34,8 +42,10 @@ export interface LambdaOptions extends HostRules {
 
 /** So many archives are downloaded before each command; then the whole tree is sent anew. */
 const MAX_LAYERS = 8;
-/** Trees whose layers are remembered; those of others are deleted. */
+/** Trees whose layers are remembered while no command runs at them; those of others are deleted. */
 const MAX_TREES = 16;
+/** The bucket deletes layers after a day; younger ones are not relied upon for that long. */
+const LAYERS_HOURS = 12;
 /** Besides the command's own time: starting cold, the way there and back. */
 const TRANSFER_SECONDS = 180;
 const THROTTLED_SECONDS = 60;
@@ -48,6 +58,9 @@ const LINK_TARGETS = [...Object.values(INSIDE), ...SYSTEM];
 interface Sent {
   snapshot: Snapshot;
   layers: (Packed & { key: string })[];
+  /** When the first layer was uploaded. */
+  since: number;
+  busy: boolean;
 }
 
 /**
@@ -85,6 +98,10 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
     await mkdir(directory, { recursive: true });
     const folder = await mkdtemp(join(directory, "transfer-"));
     try {
+      const result = await send(functionName, command, at, limits, folder, stop);
+      if (!result.reason?.includes(LAYER_IS_GONE)) return result;
+      // Nothing was run: what the bucket lost is sent again, whole.
+      await forget(at.directory);
       return await send(functionName, command, at, limits, folder, stop);
     } catch (error) {
       if (!stop.aborted) throw error;
@@ -154,6 +171,7 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
       limits,
     };
     let kept = false;
+    sent.busy = true;
     try {
       const answer = await invoke(functionName, TenantId, request, signal);
       if (answer.result === undefined) return { ...ending(answer), stdout: "", stderr: "" };
@@ -189,6 +207,7 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
       if (!(error instanceof BadArchive)) throw error;
       return { ...lost(`what it wrote was refused: ${error.message}`) };
     } finally {
+      sent.busy = false;
       if (!kept) await remove([resultKey]);
     }
   }
@@ -203,7 +222,11 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
   ): Promise<Sent> {
     const known = trees.get(tree);
     const now = await takeSnapshot(roots, known?.snapshot, signal);
-    const isUsable = known !== undefined && known.layers.length < MAX_LAYERS && known.layers[0]?.key.startsWith(prefix);
+    const isUsable =
+      known !== undefined &&
+      known.layers.length < MAX_LAYERS &&
+      known.layers[0]?.key.startsWith(prefix) &&
+      Date.now() - known.since < LAYERS_HOURS * 3_600_000;
     const changes = changesBetween(isUsable ? known.snapshot : new Map(), now);
     const layers = isUsable ? known.layers : [];
     if (changes.length > 0) {
@@ -215,10 +238,11 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
       if (!isUsable) await forget(tree, key);
       layers.push({ ...packed, key });
     }
-    const sent = { snapshot: now, layers };
+    const sent = { snapshot: now, layers, since: isUsable ? known.since : Date.now(), busy: false };
     trees.delete(tree);
     trees.set(tree, sent);
-    for (const oldest of [...trees.keys()].slice(0, -MAX_TREES)) await forget(oldest);
+    const idle = [...trees].filter(([, { busy }]) => !busy).map(([oldest]) => oldest);
+    for (const oldest of idle.slice(0, -MAX_TREES)) await forget(oldest);
     return sent;
   }
 

@@ -9,6 +9,9 @@ export const INSIDE = {
 /** Beside the roots of a tree, an answer's archive has the streams of the command, as `output/stdout` and `output/stderr`. */
 export const OUTPUT_ROOT = "output";
 
+/** How the function begins to say that it could not get what it was sent. */
+export const LAYER_IS_GONE = "Cannot download layer";
+
 /** What one archive holds at most, when it is unpacked; a function's `/tmp` has at most 10 GB. */
 export const MAX_TREE_BYTES = 6 * 1024 ** 3;
 export const MAX_ENTRIES = 1_000_000;

@@ -13,7 +13,15 @@ import { limitedShell } from "../limits-prologue.ts";
 import type { CommandResult } from "../sandbox.ts";
 import { supervise } from "../supervise.ts";
 import { pack } from "./pack.ts";
-import { INSIDE, MAX_ENTRIES, MAX_TREE_BYTES, OUTPUT_ROOT, type SandboxAnswer, SandboxRequest } from "./request.ts";
+import {
+  INSIDE,
+  LAYER_IS_GONE,
+  MAX_ENTRIES,
+  MAX_TREE_BYTES,
+  OUTPUT_ROOT,
+  type SandboxAnswer,
+  SandboxRequest,
+} from "./request.ts";
 import { changesBetween, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { unpack } from "./unpack.ts";
 
@@ -176,9 +184,10 @@ async function emptyAll(): Promise<void> {
 }
 
 async function download(layer: SandboxRequest["layers"][number], file: string): Promise<void> {
-  await again(`Cannot download layer ${layer.sha256}`, async () => {
+  await again(`${LAYER_IS_GONE} ${layer.sha256}`, async () => {
     const response = await fetch(layer.url);
-    if (!response.ok || response.body === null) throw new Error(`status ${response.status}`);
+    requireOk(response.status);
+    if (response.body === null) throw new Error("no content");
     const hash = createHash("sha256");
     let bytes = 0;
     const check = new Transform({
@@ -208,7 +217,7 @@ async function upload(url: string, file: string, bytes: number): Promise<void> {
       });
       pipeline(createReadStream(file), outgoing).catch(reject);
     });
-    if (status !== 200) throw new Error(`status ${status}`);
+    requireOk(status ?? 500);
   });
 }
 
@@ -219,8 +228,18 @@ async function again(what: string, work: () => Promise<void>): Promise<void> {
       return await work();
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      if (attempt === ATTEMPTS) throw new Error(`${what}: ${why}`);
+      if (attempt === ATTEMPTS || error instanceof Answered) throw new Error(`${what}: ${why}`);
       await sleep(200 * 4 ** (attempt - 1));
     }
   }
+}
+
+/** The bucket's answer, which would be the same again. */
+class Answered extends Error {
+  override name = "Answered";
+}
+
+function requireOk(status: number): void {
+  if (status >= 500) throw new Error(`status ${status}`);
+  if (status !== 200) throw new Answered(`status ${status}`);
 }
