@@ -86,6 +86,15 @@ export const switches: readonly Switch[] = [
     named: "runs the lifecycle scripts",
   },
   {
+    id: "M1e",
+    without: "the look at the folders above a path that the lambda sandbox's function sends",
+    file: "src/sandbox/lambda/unpack.ts",
+    find: 'snapshot.get(parent)?.entry.kind !== "directory"',
+    replace: "false",
+    test: "test/sandbox/lambda-archive.test.ts",
+    named: "a file through a link that was there",
+  },
+  {
     id: "M2a",
     without: "the refusal of nested git directories",
     file: "src/workspace/nested-git.ts",
