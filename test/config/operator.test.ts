@@ -33,6 +33,17 @@ describe("readOperatorConfig", () => {
     expect(message).toContain("npm run setup");
   });
 
+  test.each(["temporal", "http://temporal:7233", "temporal:port", ":7233", "temporal:7233/"])(
+    "readOperatorConfig refuses %s as Temporal's address by its setting's name",
+    (address) => {
+      const temporal = { MILLWRIGHT_ENGINE: "temporal", DATABASE_URL: "postgres://localhost/millwright" };
+      expect(problemsOf({ ...enough, ...temporal })).toBe("");
+      expect(problemsOf({ ...enough, ...temporal, MILLWRIGHT_TEMPORAL_ADDRESS: address })).toMatch(
+        /- MILLWRIGHT_TEMPORAL_ADDRESS: must be host:port/,
+      );
+    },
+  );
+
   test("readOperatorConfig counts an empty variable as not set", () => {
     expect(problemsOf({ ...enough, APP_ID: "" })).toContain("APP_ID is not set");
   });

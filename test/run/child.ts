@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { appId, privateKey, startGitHub, webhookSecret } from "../support/local-app.ts";
 import type { LocalGitHub, RepositoryView } from "../support/local-github/index.ts";
 import { sampleIssues } from "../support/sample-issues.ts";
@@ -12,9 +13,10 @@ import { sampleIssues } from "../support/sample-issues.ts";
 export type Main = "npm start" | "probot run";
 export const mains: Main[] = ["npm start", "probot run"];
 
-const programs: Record<Main | "npm run setup" | "chaos worker", string[]> = {
+const programs: Record<Main | "npm run worker" | "npm run setup" | "chaos worker", string[]> = {
   "npm start": [resolve("src/run/server.ts")],
   "probot run": [resolve("node_modules/probot/bin/probot.js"), "run", resolve("src/index.ts")],
+  "npm run worker": [resolve("src/run/worker.ts")],
   "npm run setup": [resolve("src/run/setup.ts")],
   "chaos worker": [resolve("test/chaos/worker.ts")],
 };
@@ -65,6 +67,14 @@ export async function startProgram(
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  return watch(child, { port, healthPort });
+}
+
+/** What a process with a webhook port and a health port, and with pipes, is watched by. */
+export function watch(
+  child: ChildProcess & { stdout: Readable; stderr: Readable },
+  { port, healthPort }: { port: string; healthPort: string },
+): Child {
   let text = "";
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { Client, Connection, isGrpcServiceError, ServiceError } from "@temporalio/client";
 import type { DataConverter, SearchAttributeType } from "@temporalio/common";
 import type { Logger } from "pino";
@@ -41,6 +43,7 @@ export async function connectTemporal(settings: TemporalSettings, log: Logger, t
   const { address, namespace } = settings;
   let connection: Connection | undefined;
   try {
+    if (settings.tls !== undefined) await shakeHands(settings, timeoutSeconds);
     connection = await Connection.connect({
       address,
       tls: tlsOf(settings),
@@ -96,12 +99,43 @@ function explained(error: unknown, { address, namespace, tls }: TemporalSettings
       `MILLWRIGHT_TEMPORAL_TLS_CERT: ${address} does not let this client use the namespace ${JSON.stringify(namespace)}: ${cause.details}`,
       options,
     );
-  if (tls !== undefined && /certificate|\bSSL\b|\bTLS\b|handshake|altname|alert/i.test(text))
+  if (tls !== undefined && rejection.test(`${(cause as { code?: string }).code}: ${text}`))
     return new TemporalRefused(
       `MILLWRIGHT_TEMPORAL_TLS_CA, MILLWRIGHT_TEMPORAL_TLS_CERT or MILLWRIGHT_TEMPORAL_TLS_SERVER_NAME: the TLS connection to ${address} was rejected: ${text}`,
       options,
     );
   return new TemporalUnreachable(`Temporal does not answer at ${address}: ${text}`, options);
+}
+
+/** What OpenSSL and Node say of certificates and handshakes. */
+const rejection = /cert|\bSSL|\bTLS|handshake|altname|alert/i;
+
+/** gRPC's client keeps trying and never says what a handshake failed of, so one is tried before. Rejects with the reason. */
+async function shakeHands(settings: TemporalSettings, timeoutSeconds: number): Promise<void> {
+  const { hostname, port } = new URL(`https://${settings.address}`);
+  const { serverName, ca, pair } = settings.tls ?? {};
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const socket = connectTls({
+    host,
+    port: Number(port || 443),
+    ALPNProtocols: ["h2"],
+    ...(serverName !== undefined ? { servername: serverName } : isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === undefined ? {} : { ca: Buffer.from(ca) }),
+    ...(pair === undefined ? {} : { cert: Buffer.from(pair.certificate), key: Buffer.from(pair.key) }),
+  });
+  // The preface of HTTP/2 and empty settings (RFC 9113, section 3.4), for servers that wait for them.
+  socket.once("secureConnect", () => socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1"));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      // The first bytes come from a server that has accepted us; one that wants another certificate says so instead.
+      socket.once("data", () => resolve());
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the server closed the connection")));
+      socket.setTimeout(timeoutSeconds * 1000, () => reject(new Error("the server did not answer in time")));
+    });
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** IndexedValueType of Temporal's API. */
