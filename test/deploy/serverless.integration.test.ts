@@ -523,8 +523,8 @@ describe("what serverless.yml keeps and watches", () => {
   test("alarms watch errors, throttles, durations, the age of events and the dead letters, and tell the topic", () => {
     const alarms = ofType(full, "AWS::CloudWatch::Alarm");
     const watched = alarms.map(([, it]) => {
-      const [dimension] = it["Dimensions"] as { Value: string }[];
-      return `${dimension?.Value.replace("millwright-production-", "")} ${it["MetricName"]}`;
+      const [dimension] = (it["Dimensions"] ?? []) as { Value: string }[];
+      return `${dimension?.Value.replace("millwright-production-", "") ?? it["Namespace"]} ${it["MetricName"]}`;
     });
     expect(watched.toSorted()).toEqual(
       [
@@ -537,6 +537,8 @@ describe("what serverless.yml keeps and watches", () => {
         "worker AsyncEventAge",
         "worker AsyncEventsDropped",
         "DeadLetters.QueueName ApproximateNumberOfMessagesVisible",
+        "millwright-production WrongSignatures",
+        "millwright-production FailedRuns",
       ].toSorted(),
     );
     for (const [name, it] of alarms) {
@@ -547,6 +549,14 @@ describe("what serverless.yml keeps and watches", () => {
       const duration = full[`${name.replace("LambdaFunction", "")}DurationAlarm`];
       if (duration !== undefined) expect(duration.Properties["Threshold"]).toBeLessThan(Number(Timeout) * 1000);
     }
+    const counted = ofType(full, "AWS::Logs::MetricFilter").map(([, it]) => {
+      const [metric] = it["MetricTransformations"] as { MetricNamespace: string; MetricName: string }[];
+      return [it["LogGroupName"], it["FilterPattern"], `${metric?.MetricNamespace} ${metric?.MetricName}`];
+    });
+    expect(counted.toSorted()).toEqual([
+      ["WebhookLogGroup", "{ $.status = 401 }", "millwright-production WrongSignatures"],
+      ["WorkerLogGroup", '{ $.msg = "run ended" && $.outcome = "failed" }', "millwright-production FailedRuns"],
+    ]);
     expect(properties(full, "AlarmEmail")).toMatchObject({ TopicArn: "Alarms", Endpoint: "operator@example.com" });
     expect(plain["AlarmEmail"]).toBeUndefined();
   });
