@@ -1,0 +1,71 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Readable } from "node:stream";
+
+/** Whether images can be built and run here, and what is missing. */
+export const containersMissing = missing();
+export const containersAvailable = containersMissing === undefined;
+
+function missing(): string | undefined {
+  if (process.getuid?.() !== 0) return "building images here needs root";
+  const absent = ["podman", "crun", "debootstrap"].filter(
+    (program) => !["/usr/bin", "/usr/sbin", "/usr/local/bin"].some((folder) => existsSync(`${folder}/${program}`)),
+  );
+  return absent.length === 0 ? undefined : `needs ${absent.join(", ")}`;
+}
+
+type Target = "server" | "lambda-worker" | "lambda-sandbox";
+
+/** Builds every target of the Dockerfile from this tree; what did not change is taken from the last build. */
+export function buildImages(): void {
+  execFileSync(resolve(".ci/images"), { stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/** A container of an image that `buildImages` made, on the network of this machine, so that loopback is the same. */
+export interface Container {
+  name: string;
+  process: ChildProcess & { stdout: Readable; stderr: Readable };
+  /** Ends it as a crash does, and waits until it is gone. */
+  remove(): void;
+}
+
+export interface ContainerOptions {
+  command?: readonly string[];
+  environment?: Record<string, string>;
+  /** Lets bubblewrap make namespaces and mount a /proc inside, as docs/sandbox.md says. */
+  sandbox?: boolean;
+}
+
+export function runContainer(target: Target, options: ContainerOptions = {}): Container {
+  const name = `millwright-test-${randomUUID().slice(0, 8)}`;
+  const { command = [], environment = {}, sandbox = false } = options;
+  const args = [
+    ...["run", "--rm", "--name", name, "--network", "host", "--cgroups=disabled"],
+    ...["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=2000:2000", "--ulimit", "memlock=8388608:8388608"],
+    ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp:rw,exec,mode=1777"],
+    ...(sandbox ? ["--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL"] : []),
+    ...Object.keys(environment).flatMap((variable) => ["--env", variable]),
+    `localhost/millwright-${target}:test`,
+    ...command,
+  ];
+  const child = spawn("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], {
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return {
+    name,
+    process: child,
+    remove: () => {
+      podman("rm", "--force", "--time", "0", name);
+      child.kill("SIGKILL");
+    },
+  };
+}
+
+/** Runs podman as it works on this machine, and returns what it printed. */
+export function podman(...args: string[]): string {
+  const { stdout } = spawnSync("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], { encoding: "utf8" });
+  return stdout;
+}
