@@ -118,6 +118,18 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     expect(await processesWith(`${mark}`)).toEqual([]);
   });
 
+  test("run ends what starts itself again in sessions of its own, and the machine is used on", async () => {
+    const bomb = "while :; do setsid bash ./bomb & setsid bash ./bomb & sleep 0.05; done 2>/dev/null";
+    await writeFile(join(at.directory, "bomb"), bomb);
+    const result = await run("bash ./bomb", { maxProcesses: 60, timeoutSeconds: 2 });
+    expect(["timed-out", "failed", "killed"]).toContain(result.kind);
+    expect(await processesWith("./bomb")).toEqual([]);
+    const tenant = lastInvocation().tenantId;
+    expect(standIn.aws.lambda.environments().filter(({ tenantId }) => tenantId === tenant).length).toBe(1);
+    expect(await run("ls")).toMatchObject({ kind: "ok", stdout: "bomb\n" });
+    expect(standIn.aws.lambda.environments().filter(({ tenantId }) => tenantId === tenant).length).toBe(1);
+  });
+
   test("run shows a command neither the function's variables nor a way out", async () => {
     const port = new URL(standIn.aws.url).port;
     const result = await run(`env; tr '\\0' '\\n' < /proc/self/environ; ls -A /var/task

@@ -39,7 +39,7 @@ const SYSTEM_PATH = [
 /** Kept of the function's own time for packing and sending what a command changed. */
 const RETURN_SECONDS = 30;
 const ATTEMPTS = 4;
-const LEFTOVER_MS = 1_500;
+const LEFTOVER_MS = 5_000;
 
 /** What AWS tells a function about its time. */
 export interface FunctionContext {
@@ -54,21 +54,20 @@ export interface FunctionContext {
  */
 export async function sandboxFunction(event: unknown, context: FunctionContext): Promise<SandboxAnswer> {
   const request = SandboxRequest.parse(event);
-  const others = new Set(await processes());
+  ofTheMachine ??= new Set((await processes()).map(({ identity }) => identity));
   await emptyAll();
   try {
-    return await run(request, context, others);
+    return await run(request, context);
   } finally {
-    await endAllBut(others);
+    await endCommands();
     await emptyAll();
   }
 }
 
-async function run(
-  request: SandboxRequest,
-  context: FunctionContext,
-  others: ReadonlySet<number>,
-): Promise<SandboxAnswer> {
+/** What ran before the first command did; whatever came up since belongs to a command. */
+let ofTheMachine: ReadonlySet<string> | undefined;
+
+async function run(request: SandboxRequest, context: FunctionContext): Promise<SandboxAnswer> {
   for (const folder of Object.values(INSIDE)) await mkdir(folder, { recursive: true, mode: 0o700 });
   const roots = {
     tree: INSIDE.tree,
@@ -100,7 +99,7 @@ async function run(
   if (remainingSeconds < 1) return refused("Cannot run a command: the function has no time left for it");
   const limits = { ...request.limits, timeoutSeconds: Math.min(request.limits.timeoutSeconds, remainingSeconds) };
   const result = await supervise(launch(request, cwd), limits, "/tmp");
-  await endAllBut(others);
+  await endCommands();
 
   await mkdir(output);
   await writeFile(join(output, "stdout"), result.stdout);
@@ -137,35 +136,48 @@ function refused(reason: string): SandboxAnswer {
   return { kind: "refused", droppedOutputBytes: 0, durationSeconds: 0, reason };
 }
 
-/** Every process that is seen here; on Lambda those of this function alone. */
-async function processes(): Promise<number[]> {
-  return (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+interface Process {
+  pid: number;
+  /** With the time of its start, because numbers are given out again. */
+  identity: string;
 }
 
-/** Ends what a command left, also what left its process group and its session. One pass is not enough for what forks. */
-async function endAllBut(others: ReadonlySet<number>): Promise<void> {
+/** Every living process that is seen here; on Lambda those of this function alone. */
+async function processes(): Promise<Process[]> {
+  const names = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
+      const fields = text.slice(text.lastIndexOf(")") + 2).split(" "); // proc(5): field 3 is the state, 22 the start time
+      // One that ended, but whose parent has not asked how, holds nothing any more.
+      const lives = text !== "" && fields[0] !== "Z" && fields[0] !== "X";
+      return lives ? { pid: Number(name), identity: `${name} ${fields[19]}` } : undefined;
+    }),
+  );
+  return found.filter((it) => it !== undefined);
+}
+
+/**
+ * Ends what commands left, also what left its process group and its session. All are stopped before any is killed, so
+ * that none of them starts others meanwhile. A machine on which that fails is given up: no other command runs there.
+ */
+async function endCommands(): Promise<void> {
   const until = performance.now() + LEFTOVER_MS;
-  while (performance.now() < until) {
-    const left = (await processes()).filter((pid) => !others.has(pid));
-    const alive = await Promise.all(left.map(isAlive));
-    const found = left.filter((_, index) => alive[index]);
-    if (found.length === 0) return;
-    for (const pid of found) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended by itself.
+  for (;;) {
+    const left = (await processes()).filter(({ identity }) => !ofTheMachine?.has(identity));
+    if (left.length === 0) return;
+    if (performance.now() > until) process.exit(1);
+    for (const signal of ["SIGSTOP", "SIGKILL"] as const) {
+      for (const { pid } of left) {
+        try {
+          process.kill(pid, signal);
+        } catch {
+          // It ended by itself.
+        }
       }
     }
     await sleep(5);
   }
-}
-
-/** A process that ended, but whose parent has not asked how, holds nothing any more. */
-async function isAlive(pid: number): Promise<boolean> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  const state = text.slice(text.lastIndexOf(")") + 2, text.lastIndexOf(")") + 3);
-  return state !== "" && state !== "Z" && state !== "X";
 }
 
 async function emptyAll(): Promise<void> {
