@@ -81,6 +81,7 @@ export function lambdaSuite(openStage: () => Promise<LambdaStage>): void {
       const twin = await engine.start(byReconciler as never);
       const [execution] = executionsOf(twin.runKey);
       await execution?.ended;
+      expect(execution?.begun).toBe(1);
       expect(await engine.status(twin.runKey)).toBeUndefined();
       expect(world.effects).toEqual(paths);
     });
