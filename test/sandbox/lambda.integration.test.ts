@@ -219,6 +219,11 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     standIn.aws.lambda.fault = () => (refused++ < 2 ? { status: 429, type: "TooManyRequestsException" } : undefined);
     expect(await run("echo ran")).toMatchObject({ kind: "ok", stdout: "ran\n" });
     expect(refused).toBe(3);
+    standIn.aws.lambda.fault = () => ({ status: 429, type: "TooManyRequestsException" });
+    const askedAt = performance.now();
+    // An engine waits for it, which costs no worker and no attempt.
+    await expect(run("echo ran")).rejects.toMatchObject({ name: "TooManyRequestsException", retryAfterSeconds: 20 });
+    expect(performance.now() - askedAt).toBeLessThan(30_000);
     standIn.aws.lambda.fault = () => ({ status: 403, type: "AccessDeniedException" });
     await expect(run("echo ran")).rejects.toMatchObject({ name: "AccessDeniedException" });
     standIn.aws.lambda.fault = undefined;
@@ -228,6 +233,16 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     await expect(run("echo ran")).rejects.toMatchObject({ name: "AccessDenied" });
     standIn.aws.s3.fault = undefined;
     expect(await run("cat new")).toMatchObject({ kind: "ok", stdout: "x" });
+  });
+
+  test("run sends a large tree again that the bucket did not take at first", async () => {
+    await writeFile(join(at.directory, "large"), randomBytes(9_000_000));
+    let refused = 0;
+    standIn.aws.s3.fault = ({ method }) =>
+      method === "PUT" && refused++ === 0 ? { status: 503, code: "SlowDown", message: "slower" } : undefined;
+    expect(await run("wc -c < large")).toMatchObject({ kind: "ok", stdout: "9000000\n" });
+    expect(refused).toBeGreaterThan(1);
+    standIn.aws.s3.fault = undefined;
   });
 
   describe("with a function that lies", () => {

@@ -48,7 +48,9 @@ const MAX_TREES = 16;
 const LAYERS_HOURS = 12;
 /** Besides the command's own time: starting cold, the way there and back. */
 const TRANSFER_SECONDS = 180;
-const THROTTLED_SECONDS = 60;
+/** A throttled function is asked again for so long; then its step is told to wait, which costs no worker. */
+const THROTTLED_SECONDS = 3;
+const THROTTLED_PAUSE_SECONDS = 20;
 const MAX_OUTPUT_SLACK_BYTES = 200;
 /** System folders of the function that a link may name: they hold no secret of anybody. */
 const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/var/lang", "/etc/alternatives", "/dev/null"];
@@ -263,7 +265,8 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
         return answer.success ? answer.data : lost("its answer has another form than the sandbox's");
       } catch (error) {
         if (error instanceof SyntaxError) return lost("its answer is no JSON");
-        if (!(error instanceof TooManyRequestsException) || performance.now() > until) throw error;
+        if (!(error instanceof TooManyRequestsException)) throw error;
+        if (performance.now() > until) throw Object.assign(error, { retryAfterSeconds: THROTTLED_PAUSE_SECONDS });
         await sleep(pauseMs, undefined, { signal });
       }
     }
