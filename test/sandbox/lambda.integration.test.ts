@@ -350,7 +350,7 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     expect(mine()).toEqual([]);
   });
 
-  test("the function refuses to run on a machine that is not Lambda's", async () => {
+  test("handler refuses to run on a machine that is not Lambda's", async () => {
     standIn.aws.lambda.functions.set("sandbox", {
       ...packaged,
       ...{ environment: { AWS_LAMBDA_RUNTIME_API: "" } },

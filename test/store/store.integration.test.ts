@@ -336,8 +336,12 @@ describe("store on PGlite with its blobs in a bucket", () => {
     expect(await store.data.forgetInstallation(7)).toEqual([7]);
     expect(keys()).toEqual([`m/blobs/70/${other}`]);
     expect(await store.blobs.get(fresh)).toBeUndefined();
+    const empty = { bytes: Buffer.alloc(0), etag: '""', writtenAt: new Date() };
+    const others = ["m/environments/70/1/own/x", "m/trees/70/job/x", "m/environments/701/1/own/x", "m/trees/7/job/x"];
+    for (const key of others) objects.set(key, empty);
     await store.data.forgetRepository(70);
     expect(keys()).toEqual([]);
+    expect(others.filter((key) => objects.has(key))).toEqual(others.slice(2));
   });
 
   test("createBucket deletes more objects than one request may name", async () => {
