@@ -66,6 +66,7 @@ test("createSandbox warns loudly when the sandbox is off", async () => {
 test("createSandbox refuses options that would open the sandbox", async () => {
   await expect(create({ dataDirectory: "data" })).rejects.toThrow('it is "data"');
   await expect(create({ slots: 0 })).rejects.toThrow("it is 0");
+  await expect(create({ backend: "lambda" })).rejects.toThrow("needs its functions and bucket");
   await expect(create({ extraReadPaths: [root] })).rejects.toThrow(root);
   await expect(create({ extraReadPaths: [join(root, "gone")] })).rejects.toThrow("gone");
   await expect(create({ toolchainPaths: ["/"] })).rejects.toThrow('it is "/"');

@@ -312,6 +312,36 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
       expect((await readdir(join(at.directory, ".."))).toSorted()).toEqual(["home", "tmp", "tree"]);
     });
 
+    test("selfTest fails, and run refuses, where a command has a way out, rights or credentials", async () => {
+      const content = Buffer.from(
+        "begin\nenvironment=AWS\nmetadata=reached\ninternet=reached\ncapabilities=00000000a80425fb\nend\n",
+      );
+      const sha256 = createHash("sha256").update(content).digest("hex");
+      const file = { kind: "file", mode: 0o644, mtimeUs: 1, size: content.length, sha256, content: true };
+      lies(async ({ resultUrl }) => ({
+        ...answer,
+        result: await uploaded(resultUrl, [{ ...file, path: "output/stdout" }], content),
+      }));
+      const closed = await open();
+      const { passed, checks, advice } = await closed.selfTest();
+      expect(passed).toBe(false);
+      expect(checks.filter((check) => !check.passed).map(({ name }) => name)).toEqual([
+        "a command writes its tree",
+        "the machine's credentials are hidden",
+        "the metadata address is out of reach",
+        "the internet is out of reach",
+        "there are no privileges",
+      ]);
+      expect(advice).toContain("serverless.yml");
+      const count = standIn.aws.lambda.invocations.length;
+      const result = await closed.run({ run: "true", network: "none" }, at, LIMITS);
+      expect(result).toMatchObject({
+        kind: "refused",
+        reason: expect.stringContaining("the internet is out of reach"),
+      });
+      expect(standIn.aws.lambda.invocations.length).toBe(count);
+    });
+
     test("run caps the output that comes back", async () => {
       const content = Buffer.alloc(4_000, "x");
       const sha256 = createHash("sha256").update(content).digest("hex");
@@ -338,6 +368,16 @@ describe.skipIf(skips(missing))(`lambda${missing ? ` (needs ${missing})` : ""}`,
     });
     expect(await run("true")).toMatchObject({ kind: "killed" });
     expect(standIn.aws.lambda.invocations.length).toBe(lied + 2);
+  });
+
+  test("run tests a machine again that could not be asked before", async () => {
+    const other = await open();
+    standIn.aws.lambda.fault = () => ({ status: 403, type: "AccessDeniedException" });
+    const once = () => other.run({ run: "echo ran", network: "none" }, at, LIMITS);
+    await expect(once()).rejects.toMatchObject({ name: "AccessDeniedException" });
+    standIn.aws.lambda.fault = undefined;
+    expect(await once()).toMatchObject({ kind: "ok", stdout: "ran\n" });
+    await other.close();
   });
 
   test("close deletes what lies in the bucket", async () => {
