@@ -108,4 +108,9 @@ describe.skipIf(!needed)("on AWS Lambda (needs DATABASE_URL or @embedded-postgre
     expect(withoutSettings).toContain("MILLWRIGHT_BUCKET is not set");
     expect(withoutSettings).toContain("MILLWRIGHT_SANDBOX must be lambda");
   });
+
+  test("a database that is away at the cold start is no reason to end: each invocation asks again", async () => {
+    const away = { MILLWRIGHT_DATABASE_URL_SECRET: "", DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" };
+    expect(await app.coldStart(away)).toBe("it started");
+  });
 });

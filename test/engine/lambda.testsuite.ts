@@ -129,6 +129,46 @@ export function lambdaSuite(openStage: () => Promise<LambdaStage>): void {
       expect(world.effects).toEqual(["authorise-trigger#1", "report-outcome#1"]);
     });
 
+    test("cancel wakes a run that pauses in several branches", async () => {
+      const beside = pipeline(async (run) => {
+        await run.step("authorise-trigger");
+        await run.parallel({ one: (branch) => branch.step("slow"), two: (branch) => branch.step("slow") });
+        return ready;
+      });
+      const { engine } = await boot({ "issue-to-pr": beside });
+      const intent = intentOf();
+      world.around = (moment, call) => {
+        if (moment === "before" && call.name === "slow")
+          throw Object.assign(new Error("rate limit"), { retryAfterSeconds: 500 });
+      };
+      const { runKey } = await engine.start(intent);
+      await until("both pause", async () => {
+        const rows = await stage.lines.database.db.execute(sql`SELECT waker FROM runs WHERE run_key = ${runKey}`);
+        const [row] = (rows as unknown as { rows: { waker: string | null }[] }).rows;
+        return row?.waker?.split("\n").length === 2;
+      });
+      const askedAt = Date.now();
+      await engine.cancel(workKeyOf(intent.work), "closed");
+      expect((await untilState(engine, runKey, "ended")).outcome?.kind).toBe("cancelled");
+      expect(Date.now() - askedAt).toBeLessThan(5_000);
+    });
+
+    test("act is done again when the database does not answer, and the run ends all the same", async () => {
+      const { engine } = await boot({ "issue-to-pr": twoSteps });
+      const { db } = stage.lines.database;
+      let isAway = false;
+      world.around = async (moment, call) => {
+        if (moment !== "after" || call.name !== "first" || isAway) return;
+        isAway = true;
+        await db.execute(sql`ALTER TABLE steps RENAME TO steps_away`);
+        setTimeout(async () => db.execute(sql`ALTER TABLE steps_away RENAME TO steps`), 1_500);
+      };
+      const { runKey } = await engine.start(intentOf());
+      expect((await untilState(engine, runKey, "ended")).outcome).toEqual(ready);
+      // Its effect took place, but nobody could record that: it is found when the step is done again.
+      expect(world.effects).toEqual([paths[0], paths[1], paths[1], paths[2], paths[3]]);
+    });
+
     test("sweep wakes runs whose wake-up was lost, and leaves those alone that sleep in peace", async () => {
       const { engine, store } = await boot({ "issue-to-pr": asking });
       const [signalled, cancelled, quiet] = [intentOf(), intentOf(), intentOf()];
