@@ -97,6 +97,8 @@ export function createLocalLambda(options: { region: string; s3Port: () => numbe
   });
   const running = new Set<Promise<unknown>>();
   const environments = new Set<ExecutionEnvironment>();
+  /** Those that are being started: whoever closes waits for them. */
+  const coming = new Set<Promise<ExecutionEnvironment>>();
   const lambda: LocalLambda = {
     functions: new Map(),
     invocations: [],
@@ -291,7 +293,7 @@ export function createLocalLambda(options: { region: string; s3Port: () => numbe
     const spare = free.toSorted((a, b) => b.lastUsed - a.lastUsed).slice(MAX_ENVIRONMENTS - 1);
     for (const old of spare) environments.delete(old);
     await Promise.all(spare.map((old) => old.close()));
-    const environment = await startEnvironment(
+    const starting = startEnvironment(
       functionName,
       tenantId,
       packaged,
@@ -302,6 +304,8 @@ export function createLocalLambda(options: { region: string; s3Port: () => numbe
       },
       options.s3Port(),
     );
+    coming.add(starting);
+    const environment = await starting.finally(() => coming.delete(starting));
     environment.busy = true;
     environments.add(environment);
     return environment;
@@ -316,6 +320,7 @@ export function createLocalLambda(options: { region: string; s3Port: () => numbe
 
   async function close(): Promise<void> {
     durable.close();
+    await Promise.allSettled(coming);
     await Promise.all([...environments].map((environment) => environment.close()));
     environments.clear();
   }
