@@ -66,7 +66,10 @@ describe.skipIf(!needed)("on AWS Lambda (needs DATABASE_URL or @embedded-postgre
     expect(repository.issue(issue).labels.map(({ name }) => name)).toEqual(["agent:done"]);
     const [execution] = app.aws.lambda.executions.all().filter(({ name }) => name === run.runKey);
     expect(await execution?.ended).toHaveProperty("result");
-    // What AWS keeps of a run is small, and the work lies in the bucket.
+    // What AWS keeps of a run is small and says nothing of what people and the model wrote; the work lies in the bucket.
+    const kept = execution?.kept() ?? "";
+    expect(kept).toContain("authorise-trigger#1");
+    for (const text of ["slugify", "accent", "diacritic", "maintainer"]) expect(kept.toLowerCase()).not.toContain(text);
     const largest = Math.max(...(execution?.operations() ?? []).map(({ payloadBytes }) => payloadBytes));
     expect(largest).toBeLessThanOrEqual(32 * 1024);
     expect(app.aws.lambda.invocations.filter(({ functionName }) => functionName === "sandbox").length).toBeGreaterThan(

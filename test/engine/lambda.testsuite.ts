@@ -167,6 +167,9 @@ export function lambdaSuite(openStage: () => Promise<LambdaStage>): void {
       expect((await untilState(engine, runKey, "ended")).outcome).toEqual(ready);
       // Its effect took place, but nobody could record that: it is found when the step is done again.
       expect(world.effects).toEqual([paths[0], paths[1], paths[1], paths[2], paths[3]]);
+      // The error holds a query with its values, which AWS would keep.
+      expect(executionsOf(runKey)[0]?.kept()).toContain("first#1 failed");
+      expect(executionsOf(runKey)[0]?.kept()).not.toMatch(/steps|query/i);
     });
 
     test("sweep wakes runs whose wake-up was lost, and leaves those alone that sleep in peace", async () => {

@@ -9,6 +9,7 @@ import { grantableEverywhere, type TurnLimits } from "../../store/turns.ts";
 import type { AttemptContext } from "../attempt.ts";
 import { type Control, createControl, priorityOf } from "../control.ts";
 import { createActs } from "../durable/acts.ts";
+import { concealTexts } from "../durable/conceal.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
 import { createRunHandler, type RunInput } from "./run-handler.ts";
@@ -26,6 +27,8 @@ export interface LambdaEngineOptions {
   /** Must not throw; it is called between steps and not waited for. */
   onEvent?(event: EngineEvent): void;
   fits?(stepName: string, output: unknown): boolean;
+  /** Words of our own that AWS may keep; every other text stays in the store, where it can be deleted. */
+  isOurs?(text: string): boolean;
   /** Minutes, attempts and pauses of each step: the table of `pipeline/limits.ts` unless given. */
   limits?: Pick<AttemptContext, "limitsOf" | "backoffSecondsBefore">;
   perRepositoryConcurrency: number;
@@ -73,7 +76,7 @@ export function createLambdaEngine(options: LambdaEngineOptions): LambdaEngine {
   const starter = createExecutionStarter({ lambda, functionName });
   const wake = createWake({ lambda, store, log });
   const control = createControl(store, wake);
-  const doAct = createActs({
+  const acts = createActs({
     store,
     log,
     turnLimits,
@@ -84,6 +87,8 @@ export function createLambdaEngine(options: LambdaEngineOptions): LambdaEngine {
     fits: options.fits,
     ...limits,
   });
+
+  const doAct = concealTexts(acts, db, options.isOurs ?? (() => false));
 
   return {
     ...control,

@@ -42,12 +42,37 @@ class NoTimeLeft extends Error {
   override name = "NoTimeLeft";
 }
 
+/** What AWS keeps of a failure; an error's own words may hold a query with what people wrote, and are the log's alone. */
+class ActFailed extends Error {
+  override name = "ActFailed";
+}
+
+/** Has durable steps fail in neutral words, and tried again for a day. `NoTimeLeft` is no failure. */
+export function createAttempts(runKey: string, log: Logger) {
+  return {
+    async attempt<T>(label: string, work: () => Promise<T>): Promise<T> {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof NoTimeLeft) throw error;
+        log.warn({ runKey, act: label, err: error }, "an act failed; it is done again");
+        throw new ActFailed(`${label} failed; the function's log says why`);
+      }
+    },
+    retryStrategy(error: Error, tries: number): RetryDecision {
+      if (error instanceof NoTimeLeft) return { shouldRetry: true, delay: { seconds: 1 } };
+      return { shouldRetry: tries < longestTries, delay: { seconds: Math.min(longestPauseSeconds, 2 ** (tries - 1)) } };
+    },
+  };
+}
+
 /**
  * AWS durable functions as the platform of a run: acts are durable steps, pauses and sleeps are waits that cost nothing,
  * branches are the SDK's own `parallel`. Deterministic: what is asked of AWS depends on what AWS remembers alone.
  */
 export function createLambdaPlatform(context: DurableContext, options: LambdaPlatformOptions): Platform {
-  const { runKey, execution, invocation, doAct, log } = options;
+  const { runKey, execution, invocation, doAct } = options;
+  const { attempt, retryStrategy } = createAttempts(runKey, options.log);
   let last: ActName | undefined;
 
   function secondsFor(name: ActName, given: Acts[ActName]["given"]): number {
@@ -67,10 +92,11 @@ export function createLambdaPlatform(context: DurableContext, options: LambdaPla
     try {
       await context.waitForCallback(
         name,
-        async (callbackId) => {
-          if (!(await options.arm(callbackId, wakes))) await options.complete(callbackId);
-        },
-        { timeout: { seconds: whole(seconds) }, retryStrategy: retry(name) },
+        (callbackId) =>
+          attempt(name, async () => {
+            if (!(await options.arm(callbackId, wakes))) await options.complete(callbackId);
+          }),
+        { timeout: { seconds: whole(seconds) }, retryStrategy },
       );
     } catch (error) {
       // The time is over, which is one way to wake.
@@ -78,19 +104,10 @@ export function createLambdaPlatform(context: DurableContext, options: LambdaPla
     }
   }
 
-  function retry(label: string) {
-    return (error: Error, tries: number): RetryDecision => {
-      if (error instanceof NoTimeLeft) return { shouldRetry: true, delay: { seconds: 1 } };
-      const seconds = Math.min(longestPauseSeconds, 2 ** Math.min(tries - 1, 10));
-      log.warn({ runKey, act: label, tries, err: error }, `an act failed; it is done again after ${seconds} s`);
-      return { shouldRetry: tries < longestTries, delay: { seconds } };
-    };
-  }
-
   return {
     act(name, given, label) {
       last = name;
-      return context.step(label, () => doInTime(name, given), { retryStrategy: retry(label) });
+      return context.step(label, () => attempt(label, () => doInTime(name, given)), { retryStrategy });
     },
     async pause(seconds) {
       // What reports the end is not stopped by a cancel, and would not sleep after one.

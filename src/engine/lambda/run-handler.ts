@@ -15,7 +15,7 @@ import { Draining } from "../attempt.ts";
 import { priorityOf } from "../control.ts";
 import type { DoAct } from "../durable/acts.ts";
 import { giveUpRun, tellRun } from "../durable/tell-run.ts";
-import { createLambdaPlatform, type Invocation } from "./lambda-platform.ts";
+import { createAttempts, createLambdaPlatform, type Invocation } from "./lambda-platform.ts";
 import { completeCallback } from "./wake.ts";
 
 /** What an execution is started with: an intent, or a run that is filed and whose execution died. */
@@ -82,13 +82,9 @@ export function createRunHandler(options: RunHandlerOptions): DurableLambdaHandl
       // Another run stands for the same labelling.
       return filed?.runKey === runKey;
     };
-    const pauseSeconds = (tries: number) => Math.min(300, 2 ** Math.min(tries - 1, 10));
-    return context.step("intent" in input ? "file-intent" : "take-over", first, {
-      retryStrategy: (error, tries) => {
-        log.warn({ runKey, tries, err: error }, "a run could not be filed; it is tried again");
-        return { shouldRetry: tries < 300, delay: { seconds: pauseSeconds(tries) } };
-      },
-    });
+    const label = "intent" in input ? "file-intent" : "take-over";
+    const { attempt, retryStrategy } = createAttempts(runKey, log);
+    return context.step(label, () => attempt(label, first), { retryStrategy });
   }
 
   return async (event, context) => {

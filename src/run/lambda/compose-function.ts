@@ -5,6 +5,7 @@ import { createLambdaEngine, type LambdaEngine } from "../../engine/lambda/lambd
 import { pipelines } from "../../pipeline/index.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { appClient } from "../app-client.ts";
+import { ownWords } from "../own-words.ts";
 import { openParts, type Parts, redactorFor } from "../parts.ts";
 import { loadParameters } from "./parameters.ts";
 
@@ -42,6 +43,7 @@ export async function composeFunction(): Promise<ComposedFunction> {
   const engine = createLambdaEngine({
     ...parts.forEngine,
     pipelines,
+    isOurs: ownWords(),
     lambda: new LambdaClient({ maxAttempts: 5, requestHandler: { connectionTimeout: 2_000, requestTimeout: 10_000 } }),
     functionName: environment["MILLWRIGHT_WORKER_FUNCTION"] ?? "",
     flush: rest,

@@ -46,6 +46,8 @@ export interface DurableExecution {
   invocations: number;
   /** Operations that were ever begun. */
   begun: number;
+  /** Its history as AWS keeps it, besides its input: every update that was ever sent. */
+  kept(): string;
   operations(): readonly { name?: string; type: string; status: string; payloadBytes: number }[];
   ended: Promise<Ending>;
 }
@@ -55,6 +57,7 @@ interface Kept extends DurableExecution {
   inputHash: string;
   startedAt: number;
   known: Map<string, Operation>;
+  history: Update[];
   /** Changed since it was last told. */
   changed: Set<string>;
   token: string;
@@ -103,6 +106,7 @@ export function createDurableExecutions(options: {
     if (before) return before.inputHash === inputHash ? { execution: before, again: true } : "refused";
     const ended = Promise.withResolvers<Ending>();
     const known = new Map<string, Operation>();
+    const history: Update[] = [];
     const execution: Kept = {
       arn: options.arnOf(functionName, name, randomUUID()),
       name,
@@ -115,6 +119,7 @@ export function createDurableExecutions(options: {
       inputHash,
       startedAt: Date.now(),
       known,
+      history,
       changed: new Set(),
       token: "",
       crash: undefined,
@@ -122,6 +127,7 @@ export function createDurableExecutions(options: {
       timers: new Set(),
       ended: ended.promise,
       finish: ended.resolve,
+      kept: () => JSON.stringify(history),
       operations: () =>
         [...known.values()].slice(1).map((operation) => ({
           name: operation.Name,
@@ -228,6 +234,7 @@ export function createDurableExecutions(options: {
 
   function apply(execution: Kept, update: Update): void {
     const now = Date.now();
+    execution.history.push(update);
     if (update.Type === "EXECUTION") {
       end(execution, "SUCCEEDED", { result: update.Payload });
       return;
