@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { priorityOf } from "../../src/engine/control.ts";
 import type { TemporalEngineOptions } from "../../src/engine/temporal/temporal-engine.ts";
 import type { Pipeline } from "../../src/pipeline/run.ts";
 import { workKeyOf } from "../../src/pipeline/run-key.ts";
@@ -89,6 +90,12 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
       const { runKey } = await engine.start(intentOf());
       await away;
       expect((await untilState(engine, runKey, "ended")).outcome).toEqual(ready);
+    });
+
+    test("run that was filed by a process which died before it started it is started by another's sweep", async () => {
+      const { engine, store } = await boot(stories.threeSteps);
+      const [filed] = await store.runs.file([intentOf()], priorityOf, "temporal");
+      expect((await untilState(engine, filed?.runKey ?? "", "ended")).outcome).toEqual(ready);
     });
 
     test("step that no version has fails its run with its name, and leaves others alone", async () => {
