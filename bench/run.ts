@@ -42,6 +42,10 @@ const groups: readonly Group[] = [
     ],
     make: async () => (await import("./engine.ts")).engineFigures(),
   },
+  {
+    names: ["distil.time", "distil.memory", "fix.input"],
+    make: async () => (await import("./distil.ts")).distilFigures(),
+  },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 

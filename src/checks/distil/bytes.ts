@@ -4,14 +4,21 @@ const maxLineLength = 2_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
 const controls = /[\0-\b\v-\u001f\u007f]/g;
 
+const scratch = Buffer.allocUnsafeSlow(64 * 1024);
+
 /** Returns a copy: a slice of a string keeps the whole of it in memory. */
 export function copyOf(block: string, from: number, to: number): string {
-  return Buffer.from(block.slice(from, to), "latin1").toString("latin1");
+  return recoded(block.slice(from, to), "latin1");
 }
 
 /** Returns the text of bytes; what is not UTF-8 becomes U+FFFD. */
 export function utf8(bytes: string): string {
-  return Buffer.from(bytes, "latin1").toString("utf8");
+  return recoded(bytes, "utf8");
+}
+
+function recoded(bytes: string, encoding: "latin1" | "utf8"): string {
+  if (bytes.length > scratch.length) return Buffer.from(bytes, "latin1").toString(encoding);
+  return scratch.toString(encoding, 0, scratch.write(bytes, 0, "latin1"));
 }
 
 /** Returns a block whose lines have at most `maxLength` bytes: of a longer one its beginning and its end remain. */
@@ -99,9 +106,12 @@ export function textLines(bytes: string): string[] {
     const newline = bytes.indexOf("\n", at);
     const end = newline === -1 ? bytes.length : newline;
     const start = contentStart(bytes, at, end);
-    const line = end - start <= maxLineLength ? bytes.slice(start, end) : cutLine(bytes, start, end, maxLineLength);
-    lines.push(utf8(line).replace(controls, "").trimEnd());
+    lines.push(end - start <= maxLineLength ? bytes.slice(start, end) : cutLine(bytes, start, end, maxLineLength));
     at = end + 1;
   }
-  return lines;
+  if (lines.length === 0) return [];
+  return utf8(lines.join("\n"))
+    .replace(controls, "")
+    .split("\n")
+    .map((line) => line.trimEnd());
 }

@@ -35,7 +35,7 @@ export function logError(
 }
 
 /** Returns a path as the repository knows it: without a runner's workspace, `file://`, a leading `./` or backslashes. */
-export function repositoryPath(path: string): string {
+function repositoryPath(path: string): string {
   const bare = path.trim().replace(/^file:\/\//, "");
   const inside = bare.replace(workspaces, "");
   const slashed = /^[A-Za-z]:\\|^[\w.-]+\\/.test(bare) ? inside.replaceAll("\\", "/") : inside;

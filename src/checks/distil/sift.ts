@@ -32,10 +32,10 @@ const runnerEnd =
 
 const linesBefore = 5;
 const linesAfter = 14;
-const maxRepeats = { strong: 20, weak: 2 };
+const maxRepeats = { strong: 10, weak: 2 };
 const maxDistinct = 50_000;
-const maxStrongLength = 500_000;
-const maxWeakLength = 60_000;
+const maxStrongLength = 250_000;
+const maxWeakLength = 40_000;
 const maxLineLength = 4_000;
 const maxPartLength = 16_000;
 const headLength = 4_000;
@@ -60,9 +60,10 @@ export class Sieve {
     const plain = withoutLongLines(plainBytes(raw), maxLineLength);
     const block = plain.includes("\n\n\n") ? plain.replace(/\n{3,}/g, "\n\n") : plain;
     signal.lastIndex = this.#step.beginBlock(block, this.#base);
-    for (let match = signal.exec(block); match !== null; match = signal.exec(block)) {
-      const start = match.index === 0 ? 0 : block.lastIndexOf("\n", match.index - 1) + 1;
-      signal.lastIndex = this.#line(block, start, block.indexOf("\n", match.index));
+    while (signal.test(block)) {
+      // No match is empty, and none goes over a line's end.
+      const inside = signal.lastIndex - 1;
+      signal.lastIndex = this.#line(block, block.lastIndexOf("\n", inside) + 1, block.indexOf("\n", inside));
     }
     this.#step.endBlock(block, this.#base, block.length);
     const seen = block.length >= tailLength ? block : this.#before + block;
