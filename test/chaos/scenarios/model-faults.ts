@@ -273,7 +273,9 @@ class ModelFaults {
     const passes = planned.fault.kind === "transient";
     // From its second request on the writing has made whole edits, which are kept whatever happens (P6).
     const kept = !/^(analyse-issue|write-change:0)/.test(planned.place);
-    if (kept && run.outcome?.kind !== "draft")
+    // What is repaired may also come to its end: words that are cut are words.
+    const fits = planned.fault.kind === "repaired" ? /^(draft|ready)$/ : /^draft$/;
+    if (kept && !fits.test(run.outcome?.kind ?? ""))
       this.#violated(`${one.name}: ended with ${JSON.stringify(run.outcome)} instead of a draft of what was written`);
     if (!kept && passes && !detail.includes("tried again, with pauses, for 30 minutes"))
       this.#violated(`${one.name}: ended with ${JSON.stringify(run.outcome)}, which does not say what was tried`);
