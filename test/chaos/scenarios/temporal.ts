@@ -126,12 +126,12 @@ function faultsOf(boundaries: readonly Boundary[], { scale }: ChaosOptions): Fau
     return [{ name: "worker and server killed after the first comment", boundary: risky, strike: restarted }];
   const fractions = [0.1, 0.3, 0.5, 0.7, 0.9];
   return [
-    ...boundaries.map((boundary) => ({ name: `worker killed ${boundary.when} ${boundary.name}`, boundary })),
     ...fractions.flatMap((fraction): Fault[] => [
       { name: `worker killed at ${fraction}`, fraction, strike: killed },
       { name: `server restarted at ${fraction}`, fraction, strike: restarted },
       { name: `network cut at ${fraction}`, fraction, strike: cut },
       { name: `worker frozen at ${fraction}`, fraction, strike: frozen },
     ]),
+    ...boundaries.map((boundary) => ({ name: `worker killed ${boundary.when} ${boundary.name}`, boundary })),
   ];
 }
