@@ -64,8 +64,7 @@ export function runContainer(target: Target, options: ContainerOptions = {}): Co
   };
 }
 
-/** Runs podman as it works on this machine, and returns what it printed. */
-export function podman(...args: string[]): string {
-  const { stdout } = spawnSync("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], { encoding: "utf8" });
-  return stdout;
+/** Runs podman as it works on this machine. */
+function podman(...args: string[]): void {
+  spawnSync("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], { stdio: "ignore" });
 }
