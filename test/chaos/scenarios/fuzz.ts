@@ -687,5 +687,6 @@ function replaceAt(
   visit(payload);
   const [holder, key] = places[at % places.length]!;
   if (drop) delete holder[key];
-  else holder[key] = value;
+  // A copy: put into itself by a later change, the one value of all payloads would have no end.
+  else holder[key] = structuredClone(value);
 }
