@@ -11,7 +11,7 @@ test("estimateTokens counts 2.5 ASCII characters as one, and anything else by it
 });
 
 test("estimateTokens never falls when text is added", () => {
-  const text = readFileSync(new URL("./prices.test.ts", import.meta.url), "utf8");
+  const text = readFileSync(new URL("./guard.test.ts", import.meta.url), "utf8");
   let last = 0;
   for (let length = 0; length < text.length; length += 97) {
     const tokens = estimateTokens(text.slice(0, length));

@@ -163,7 +163,15 @@ describe.each(ways)("%s with %s", { timeout: 300_000 }, (main, address) => {
       probes: { name: string }[];
     };
     expect(health.wrong).toEqual([]);
-    expect(health.probes.map(({ name }) => name)).toEqual(["database", "queue", "sandbox", "disk", "github", "model"]);
+    expect(health.probes.map(({ name }) => name)).toEqual([
+      "database",
+      "engine",
+      "queue",
+      "sandbox",
+      "disk",
+      "github",
+      "model",
+    ]);
     for (const path of ["/health", "/metrics"]) expect((await fetch(`${child.url}${path}`)).status).toBe(404);
     expect((await fetch(`${child.url}/livez`)).status).toBe(200);
   });
