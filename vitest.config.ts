@@ -5,14 +5,19 @@ const fixtures = "test/fixtures/**";
 const integration = "test/**/*.integration.test.ts";
 /** Tests that measure time (limits of a sandbox). */
 const alone = ["test/sandbox/**/*.integration.test.ts"];
-/** Tests that load the whole machine (killed processes, attacks): their limits are wide enough for two of them at once. */
-const heavy = ["test/engine", "test/chaos"].map((folder) => `${folder}/**/*.integration.test.ts`);
+/** Tests that load the whole machine (killed processes, attacks): their limits are wide enough for several at once. */
+const heavy = [
+  ...["test/engine", "test/chaos", "test/deploy"].map((folder) => `${folder}/**/*.integration.test.ts`),
+  // What it needs is built while the others run (.ci/run).
+  "test/run/temporal.integration.test.ts",
+];
 /** `npm run mechanisms` takes one mechanism out of the source: then a test has to fail. */
 const plugins = process.env["WITHOUT"] === undefined ? [] : [without(process.env["WITHOUT"])];
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
-// Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers: two files at
-// a time; heavy ones keep company with one another alone, and those that measure time with none.
+// Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers, and wait for them
+// half of the time: three files at once on two cores; heavy ones keep company with one another alone, and those that measure
+// time with none.
 export default defineConfig({
   test: {
     projects: [
@@ -34,7 +39,7 @@ export default defineConfig({
           name: "integration",
           include: [integration],
           exclude: [...alone, ...heavy, fixtures],
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           ...patient,
         },
@@ -45,7 +50,7 @@ export default defineConfig({
           name: "integration-heavy",
           include: heavy,
           exclude: [fixtures],
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           ...patient,
         },

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Connection } from "@temporalio/client";
 import { freePort } from "./postgres.ts";
 
@@ -13,8 +14,8 @@ const version = "1.5.1";
 export const temporalProgram =
   process.env.TEMPORAL_CLI ?? join(homedir(), `.cache/millwright/temporal-${version}/temporal`);
 
-/** Whether a server can be had here. */
-export const temporalAvailable = existsSync(temporalProgram);
+/** Whether a server can be had here. CI brings it, and may still be at it. */
+export const temporalAvailable = existsSync(temporalProgram) || process.env.CI === "true";
 export const temporalMissing = `needs ${temporalProgram}: run .ci/temporal, or set TEMPORAL_CLI`;
 
 /** A Temporal server of a test file, on loopback, with its state in a file. */
@@ -28,6 +29,7 @@ export interface TemporalServer {
 const startSeconds = 60;
 
 export async function startTemporal(namespaces: readonly string[] = []): Promise<TemporalServer> {
+  if (!existsSync(temporalProgram)) await promisify(execFile)(".ci/temporal");
   const directory = await mkdtemp(join(tmpdir(), "millwright-temporal-"));
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
