@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,8 +16,12 @@ import {
   containersMissing,
   runContainer,
 } from "../support/containers.ts";
+import { type LambdaApp, startLambdaApp } from "../support/lambda-app.ts";
+import { startGitHub } from "../support/local-app.ts";
+import type { LocalGitHub } from "../support/local-github/index.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 import { type RuntimeApi, startRuntimeApi } from "../support/runtime-api.ts";
+import { sampleIssues } from "../support/sample-issues.ts";
 import { type ScriptedModel, startScriptedModel } from "../support/scripted-model.ts";
 import { startTemporal, type TemporalServer, temporalAvailable, temporalMissing } from "../support/temporal.ts";
 
@@ -109,6 +114,60 @@ describe.skipIf(!containersAvailable && !mustRun)(
           await standIn.close();
           await rm(root, { recursive: true, force: true });
         }
+      });
+    });
+
+    describe.skipIf(!postgresAvailable && !mustRun)("as the worker of AWS Lambda (needs PostgreSQL)", () => {
+      const directory = mkdtempSync(join(tmpdir(), "millwright-images-"));
+      let api: RuntimeApi;
+      let postgres: Postgres;
+      let model: ScriptedModel;
+      let github: LocalGitHub;
+      let app: LambdaApp;
+      afterAll(async () => {
+        await app?.close();
+        await Promise.all([api?.close(), model?.close(), github?.close(), postgres?.stop()]);
+        rmSync(directory, { recursive: true, force: true });
+      });
+
+      test("a labelled issue becomes a pull request through the packaged webhook, worker and sandbox", async () => {
+        [api, postgres, github, model] = await Promise.all([
+          startRuntimeApi(),
+          startPostgres(),
+          startGitHub(join(directory, "github")),
+          startScriptedModel({ fixtures: ["test/fixtures/transcripts/text-tools.json"] }),
+        ]);
+        github.createUser("maintainer");
+        const repository = await github.createRepository({
+          ...{ owner: "acme", name: "text-tools", fromDirectory: "test/fixtures/repos/text-tools", private: true },
+          collaborators: { maintainer: "write" },
+        });
+        github.install({ owner: "acme" });
+        app = await startLambdaApp({
+          ...{ github, modelUrl: model.url, databaseUrl: await postgres.createDatabase() },
+          startWorker(settings) {
+            const environment = {
+              ...settings,
+              MILLWRIGHT_DATA: "/tmp/millwright",
+              AWS_LAMBDA_RUNTIME_API: api.address,
+              AWS_LAMBDA_FUNCTION_NAME: "worker",
+            };
+            run("lambda-worker", { environment });
+            return async (event) => {
+              const { path, body } = await api.invoke(event, { seconds: 900 });
+              if (path.endsWith("/error")) throw new Error(JSON.stringify(body));
+              return body;
+            };
+          },
+        });
+        const { number } = github.as("maintainer").openIssue("acme/text-tools", sampleIssues["text-tools"]);
+        github.as("maintainer").label("acme/text-tools", number, "agent:builder");
+        await expect
+          .poll(() => repository.issue(number).labels.map(({ name }) => name), { timeout: 240_000 })
+          .toEqual(["agent:done"]);
+        expect(repository.pulls.map(({ draft, issue: { body } }) => [draft, body?.includes("8 passed")])).toEqual([
+          [false, true],
+        ]);
       });
     });
 

@@ -4,17 +4,22 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 
+const engine = spawnSync("docker", ["info"], { stdio: "ignore" }).status === 0 ? "docker" : "podman";
+
 /** Whether images can be built and run here, and what is missing. */
 export const containersMissing = missing();
 export const containersAvailable = containersMissing === undefined;
 
 function missing(): string | undefined {
-  if (process.getuid?.() !== 0) return "building images here needs root";
+  if (engine === "docker") return undefined;
+  if (process.getuid?.() !== 0) return "needs docker, or root with podman";
   const absent = ["podman", "crun", "debootstrap"].filter(
     (program) => !["/usr/bin", "/usr/sbin", "/usr/local/bin"].some((folder) => existsSync(`${folder}/${program}`)),
   );
-  return absent.length === 0 ? undefined : `needs ${absent.join(", ")}`;
+  return absent.length === 0 ? undefined : `needs docker, or ${absent.join(", ")}`;
 }
+
+const inEngine = '. .ci/containers && containers "$@"';
 
 type Target = "server" | "lambda-worker" | "lambda-sandbox";
 
@@ -38,19 +43,34 @@ export interface ContainerOptions {
   sandbox?: boolean;
 }
 
+/** Limits that podman can set where control groups are not usable. */
+const onThisMachine = {
+  docker: [],
+  podman: [
+    ...["--cgroups=disabled", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=2000:2000"],
+    ...["--ulimit", "memlock=8388608:8388608"],
+  ],
+};
+const forSandbox = {
+  docker: ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"].flatMap((it) => [
+    "--security-opt",
+    it,
+  ]),
+  podman: ["seccomp=unconfined", "unmask=ALL"].flatMap((it) => ["--security-opt", it]),
+};
+
 export function runContainer(target: Target, options: ContainerOptions = {}): Container {
   const name = `millwright-test-${randomUUID().slice(0, 8)}`;
   const { command = [], environment = {}, sandbox = false } = options;
   const args = [
-    ...["run", "--rm", "--name", name, "--network", "host", "--cgroups=disabled"],
-    ...["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=2000:2000", "--ulimit", "memlock=8388608:8388608"],
+    ...["run", "--rm", "--name", name, "--network", "host", ...onThisMachine[engine]],
     ...["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp:rw,exec,mode=1777"],
-    ...(sandbox ? ["--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL"] : []),
+    ...(sandbox ? forSandbox[engine] : []),
     ...Object.keys(environment).flatMap((variable) => ["--env", variable]),
     `localhost/millwright-${target}:test`,
     ...command,
   ];
-  const child = spawn("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], {
+  const child = spawn("bash", ["-c", inEngine, "containers", ...args], {
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -58,13 +78,8 @@ export function runContainer(target: Target, options: ContainerOptions = {}): Co
     name,
     process: child,
     remove: () => {
-      podman("rm", "--force", "--time", "0", name);
+      spawnSync("bash", ["-c", inEngine, "containers", "rm", "--force", name], { stdio: "ignore" });
       child.kill("SIGKILL");
     },
   };
-}
-
-/** Runs podman as it works on this machine. */
-function podman(...args: string[]): void {
-  spawnSync("bash", ["-c", '. .ci/podman && podman "$@"', "podman", ...args], { stdio: "ignore" });
 }

@@ -36,6 +36,8 @@ export async function startLambdaApp(options: {
   modelUrl: string;
   databaseUrl: string;
   environment?: Record<string, string>;
+  /** Runs the worker in a process of one's own, such as its image; the files of the image in one of the stand-in's unless given. */
+  startWorker?(environment: Record<string, string>): (event: unknown) => Promise<unknown>;
 }): Promise<LambdaApp> {
   const { github, databaseUrl } = options;
   const folder = await mkdtemp(join(tmpdir(), "lambda-app-"));
@@ -78,8 +80,9 @@ export async function startLambdaApp(options: {
   // The image holds the sources.
   const source = (file: string) => resolve("src/run/lambda", file);
   aws.lambda.functions.set("worker", {
-    bundle: source("worker.ts"),
-    environment: workerSettings,
+    ...(options.startWorker
+      ? { handler: options.startWorker(workerSettings) }
+      : { bundle: source("worker.ts"), environment: workerSettings }),
     durable: true,
     checkpoints: true,
     timeoutSeconds: 900,
