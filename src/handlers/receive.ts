@@ -28,14 +28,23 @@ export function createReceive(options: { engine: Pick<Engine, "start">; known: (
   };
 }
 
-/** A payload without a field that GitHub always sends stays so however often it is delivered again: it is not refused. */
+/** A payload that is not as GitHub describes it stays so however often it is delivered again: it is not refused. */
 function verdictOf(ask: () => Verdict, deliveryId: string, log: Logger): Verdict {
+  const malformed: Verdict = { ignore: "the payload is not as GitHub describes it" };
   try {
-    return ask();
+    const verdict = ask();
+    return "ignore" in verdict || canBeFiled(verdict.start) ? verdict : malformed;
   } catch (error) {
     log.error({ deliveryId, err: error }, "a delivery could not be read");
-    return { ignore: "the payload is not as GitHub describes it" };
+    return malformed;
   }
+}
+
+/** Whether ids are numbers and names are texts; types alone do not say what a signed payload holds. */
+function canBeFiled({ id, work, actor }: Intent): boolean {
+  const ids = [work.installationId, work.repositoryId, work.subject.number ?? 0, actor.id];
+  const names = [id, work.owner, work.repo, actor.login, actor.type];
+  return ids.every(Number.isSafeInteger) && names.every((name) => typeof name === "string");
 }
 
 /** The intent, or the command that says that it is too large for any engine. */
