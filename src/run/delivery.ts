@@ -74,10 +74,18 @@ export function deliveryIn(body: Buffer, header: HeaderOf): { delivery: Delivery
   // The table of handlers is a plain object, which has such names without anybody's asking.
   if (event in Object.prototype) return { status: 400, text: "X-GitHub-Event names no event." };
   const payload = parsed(body);
+  // Probot would fail to make a client for it before any handler is asked.
+  if (payload !== undefined && !namesInstallation(payload))
+    return { status: 400, text: "The body's installation has an id that is no number." };
   if (payload !== undefined) return { delivery: { id: deliveryId, name: event, payload } };
   if (header("content-type")?.startsWith("application/x-www-form-urlencoded"))
     return { status: 415, text: "The body is a form. Set the webhook's content type to application/json." };
   return { status: 400, text: "The body is not a JSON object." };
+}
+
+/** Whether the installation that a payload is about, if any, has a number. */
+function namesInstallation({ installation }: { installation?: { id?: unknown } | null }): boolean {
+  return installation?.id === undefined || Number.isSafeInteger(installation.id);
 }
 
 function parsed(body: Buffer): object | undefined {

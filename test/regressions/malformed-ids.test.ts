@@ -4,6 +4,7 @@ import { repositoriesRemoved } from "../../src/handlers/access-removed.ts";
 import type { Known } from "../../src/handlers/handler.ts";
 import { createReceive } from "../../src/handlers/receive.ts";
 import type { Intent } from "../../src/pipeline/intent.ts";
+import { deliveryIn } from "../../src/run/delivery.ts";
 import { webhookPayload } from "../support/webhook-payloads.ts";
 
 // It could not be filed and was answered 503, which asks for the same delivery again and again.
@@ -27,4 +28,14 @@ test("createReceive ignores a payload whose ids are none", async () => {
   expect(started).toEqual([]);
   await deliver(7);
   expect(started.map(({ work }) => work.installationId)).toEqual([7]);
+});
+
+// Probot failed to make a client before any handler was asked, which was answered 503 likewise.
+test("deliveryIn refuses an installation whose id is none", () => {
+  const header = (name: string) => ({ "x-github-event": "issues", "x-github-delivery": "delivery-1" })[name];
+  const answer = (payload: unknown) => deliveryIn(Buffer.from(JSON.stringify(payload)), header);
+  for (const id of [{}, [], "7", null, true, 1.5])
+    expect(answer({ installation: { id } })).toMatchObject({ status: 400, text: expect.stringContaining("no number") });
+  for (const payload of [{}, { installation: null }, { installation: "x" }, { installation: { id: 7 } }])
+    expect(answer(payload)).toHaveProperty("delivery");
 });
