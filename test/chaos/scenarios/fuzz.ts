@@ -685,6 +685,8 @@ function replaceAt(
     }
   };
   visit(payload);
+  // Earlier changes may have left nothing.
+  if (places.length === 0) return;
   const [holder, key] = places[at % places.length]!;
   if (drop) delete holder[key];
   // A copy: put into itself by a later change, the one value of all payloads would have no end.
