@@ -63,7 +63,7 @@ async function atLength({ say }: ChaosOptions): Promise<Findings> {
     }
     for (const way of [{ status: 502 }, { dropConnection: true }, { status: 403, retryAfter: 1 }]) {
       // Not more than one in a row: each is one of the few attempts of a step.
-      const every = Array.from({ length: 6 }, (_, at) => ({
+      const every = Array.from({ length: Math.ceil(calm.tokens / 4) }, (_, at) => ({
         method: "POST",
         path: tokens,
         times: 1,
@@ -91,6 +91,8 @@ interface Write {
 
 interface Played {
   writes: Write[];
+  /** How many tokens were asked for. */
+  tokens: number;
   left: string[];
 }
 
@@ -105,10 +107,12 @@ async function play(story: Story, rules: readonly FaultRule[]): Promise<Played &
       faults.push(...rules.map((rule) => scenario.github.faults.add(rule)));
     });
     await settled(scenario);
-    const writes = writesOf(scenario.github.requests.slice(begun));
+    const requests = scenario.github.requests.slice(begun);
+    const writes = writesOf(requests);
+    const minted = requests.filter(({ path }) => tokens.test(path)).length;
     const unmet = faults.filter(({ hits }) => hits === 0).map(({ rule }) => rule);
     const hits = faults.reduce((total, fault) => total + fault.hits, 0);
-    return { writes, left: await inventory(scenario), unmet, hits };
+    return { writes, tokens: minted, left: await inventory(scenario), unmet, hits };
   } finally {
     await scenario.close();
   }
