@@ -24,6 +24,7 @@ import { type Control, createControl, priorityOf, type Woken } from "../control.
 import type { RunningEngine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
 import { failedOutcome, recordError } from "../recorded-error.ts";
+import { createUpkeep } from "../upkeep.ts";
 import { type Asleep, Execution, type ExecutionContext, type Slot } from "./execution.ts";
 import { Intake } from "./intake.ts";
 import { type AdvanceJob, Jobs, type Lane } from "./jobs.ts";
@@ -80,7 +81,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   const { concurrency = 4, frontConcurrency = 8, leaseSeconds = 30, sweepSeconds = 10 } = options;
   const turnLimits: TurnLimits = { perRepositoryConcurrency: options.perRepositoryConcurrency ?? 2, leaseSeconds };
   const executions = new Map<string, Execution>();
-  const timers: NodeJS.Timeout[] = [];
+  const upkeep = createUpkeep(log);
   let draining = false;
 
   const context: ExecutionContext = {
@@ -308,22 +309,6 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
     await wake(granted.filter(({ runKey }) => !queued.has(runKey)));
   }
 
-  function every(seconds: number, work: () => Promise<void>): void {
-    let busy = false;
-    const timer = setInterval(async () => {
-      if (busy) return;
-      busy = true;
-      try {
-        await work();
-      } catch (error) {
-        log.warn({ error: String(error) }, "the engine's upkeep failed; trying again");
-      }
-      busy = false;
-    }, seconds * 1000);
-    timer.unref();
-    timers.push(timer);
-  }
-
   return {
     ...control,
 
@@ -339,9 +324,9 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
         await jobs.clear();
       }
       await sweep();
-      every(leaseSeconds / 4, renew);
-      every(sweepSeconds, sweep);
-      every(cancelPollSeconds, seeCancels);
+      upkeep.every(leaseSeconds / 4, renew);
+      upkeep.every(sweepSeconds, sweep);
+      upkeep.every(cancelPollSeconds, seeCancels);
       await jobs.work();
     },
 
@@ -352,7 +337,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
       jobs.stopFetching();
       for (const execution of executions.values()) execution.stop(new Draining());
       await jobs.finished(seconds);
-      for (const timer of timers.splice(0)) clearInterval(timer);
+      upkeep.stop();
       await jobs.close();
     },
 

@@ -13,6 +13,7 @@ import { concealTexts } from "../durable/conceal.ts";
 import type { RunningEngine } from "../engine.ts";
 import type { EngineEvent, ExecuteStep } from "../execute-step.ts";
 import { Intake } from "../local/intake.ts";
+import { createUpkeep } from "../upkeep.ts";
 import { createActivities } from "./activities.ts";
 import { type Connected, connectTemporal, TemporalRefused, type TemporalSettings } from "./connection.ts";
 import { type RunArguments, searchAttributes, wake as wakeSignal, workflowType } from "./names.ts";
@@ -75,7 +76,7 @@ export function createTemporalEngine(options: TemporalEngineOptions): TemporalEn
   const turnLimits: TurnLimits = { perRepositoryConcurrency: options.perRepositoryConcurrency ?? 2, leaseSeconds };
   const draining = new AbortController();
   const closing = new AbortController();
-  const timers: NodeJS.Timeout[] = [];
+  const upkeep = createUpkeep(log, closing.signal);
   let connected: Connected | undefined;
   let trouble = "not connected yet";
   let workers: Promise<RunningWorkers> | undefined;
@@ -196,23 +197,6 @@ export function createTemporalEngine(options: TemporalEngineOptions): TemporalEn
     await start(describe(runKey, row.intent), "ALLOW_DUPLICATE");
   }
 
-  function every(seconds: number, work: () => Promise<void>): void {
-    let busy = false;
-    const timer = setInterval(async () => {
-      if (busy) return;
-      busy = true;
-      try {
-        await work();
-      } catch (error) {
-        if (!closing.signal.aborted)
-          log.warn({ error: String(error) }, "the engine's upkeep failed; it is tried again");
-      }
-      busy = false;
-    }, seconds * 1000);
-    timer.unref();
-    timers.push(timer);
-  }
-
   /** Throws what waiting does not help against. */
   async function connect(): Promise<void> {
     try {
@@ -282,8 +266,8 @@ export function createTemporalEngine(options: TemporalEngineOptions): TemporalEn
         log.error(`${trouble}. Waiting for it: runs are kept in the database meanwhile.`);
         void keepTrying();
       }
-      every(sweepSeconds, sweep);
-      every(lookSeconds, look);
+      upkeep.every(sweepSeconds, sweep);
+      upkeep.every(lookSeconds, look);
     },
 
     async work() {
@@ -293,7 +277,7 @@ export function createTemporalEngine(options: TemporalEngineOptions): TemporalEn
 
     async drain(seconds) {
       wanted = false;
-      for (const timer of timers.splice(0)) clearInterval(timer);
+      upkeep.stop();
       draining.abort(new Draining());
       await (await workers?.catch(() => undefined))?.stop(seconds);
     },
