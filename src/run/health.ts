@@ -63,10 +63,13 @@ export async function startHealth(
   });
   closed.get("/metrics", async (context) => {
     const { registry, runsQueued } = worker.metrics;
-    const backlog = await worker.store.runs.backlog().catch(() => undefined);
     // While the database is away nobody knows: then the gauge is absent, and not what it was.
-    if (backlog === undefined) runsQueued.remove();
-    else runsQueued.set(backlog.queued);
+    runsQueued.remove();
+    const count = async () => {
+      runsQueued.set((await worker.store.runs.backlog()).queued);
+      return "counted";
+    };
+    await probe("backlog", count, readyTimeoutMs);
     return context.text(await registry.metrics(), 200, { "content-type": registry.contentType });
   });
   const server = createServer(getRequestListener(closed.fetch, { overrideGlobalObjects: false }));

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, inArray, ne, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, inArray, ne, type SQL, sql } from "drizzle-orm";
 import { type FiledIntent, type Intent, runKeyOf, sameLabelling, workKeyOf } from "../pipeline/intent.ts";
 import { branchSettled } from "../policy/markers.ts";
 import { blobReference } from "./blobs.ts";
@@ -61,9 +61,9 @@ export function createRuns(db: Db): Store["runs"] {
     },
     waitingForDecision: () => where(eq(runs.state, "waiting-decision")),
     backlog: async () => {
-      const queued = await where(eq(runs.state, "queued"));
-      const oldest = Math.min(Date.now(), ...queued.map((run) => Date.parse(run.createdAt)));
-      return { queued: queued.length, oldestSeconds: (Date.now() - oldest) / 1000 };
+      const oldestSeconds = sql<number>`coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8`;
+      const [row] = await db.select({ queued: count(), oldestSeconds }).from(runs).where(eq(runs.state, "queued"));
+      return row ?? { queued: 0, oldestSeconds: 0 };
     },
     active: () => where(ne(runs.state, "ended")),
     cancelRequested: async (runKey) => {
