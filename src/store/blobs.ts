@@ -14,15 +14,20 @@ export function createBlobs(db: Db): Store["blobs"] {
     put: async (content, owner) => {
       const bytes = Buffer.from(content as Uint8Array);
       const reference = blobReference(owner.repositoryId, bytes);
-      await db
-        .insert(blobs)
-        .values({ reference, ...owner, content: bytes })
-        .onConflictDoUpdate({ target: blobs.reference, set: { usedAt: sql`now()`, runKey: owner.runKey } });
+      await putBlobRow(db, { reference, ...owner, content: bytes });
       return reference;
     },
     get,
     text: async (reference) => (await get(reference))?.toString("utf8"),
   };
+}
+
+/** A blob's row, or that it was used again, and by which run. */
+export async function putBlobRow(db: Db, row: typeof blobs.$inferInsert): Promise<void> {
+  await db
+    .insert(blobs)
+    .values(row)
+    .onConflictDoUpdate({ target: blobs.reference, set: { usedAt: sql`now()`, runKey: row.runKey } });
 }
 
 /** 64 hex digits. The repository is part of it, so that equal content of two repositories is two blobs (P15). */

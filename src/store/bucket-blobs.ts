@@ -1,5 +1,5 @@
-import { eq, sql } from "drizzle-orm";
-import { blobReference } from "./blobs.ts";
+import { eq } from "drizzle-orm";
+import { blobReference, putBlobRow } from "./blobs.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Db } from "./database.ts";
 import { blobs } from "./schema.ts";
@@ -28,10 +28,7 @@ export function createBucketBlobs(db: Db, bucket: Bucket): Store["blobs"] {
       const bytes = Buffer.from(content as Uint8Array);
       const reference = blobReference(owner.repositoryId, bytes);
       // The row comes first: one that was used just now is not deleted by age, and its object stays with it.
-      await db
-        .insert(blobs)
-        .values({ reference, ...owner, content: Buffer.alloc(0) })
-        .onConflictDoUpdate({ target: blobs.reference, set: { usedAt: sql`now()`, runKey: owner.runKey } });
+      await putBlobRow(db, { reference, ...owner, content: Buffer.alloc(0) });
       await bucket.put(blobKey(owner.repositoryId, reference), bytes);
       return reference;
     },
