@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -96,7 +96,7 @@ export async function startLambdaApp(options: {
   aws.lambda.functions.set("sandbox", isolated);
 
   const answers: number[] = [];
-  const address = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const parts: Buffer[] = [];
     for await (const part of request as AsyncIterable<Buffer>) parts.push(part);
     const event = {
@@ -111,6 +111,17 @@ export async function startLambdaApp(options: {
     const reply = JSON.parse(Buffer.from(invoked.Payload ?? []).toString()) as { statusCode?: number; body?: string };
     answers.push(reply.statusCode ?? 502);
     response.writeHead(reply.statusCode ?? 502).end(reply.body);
+  };
+  // As a function URL does, which says 502 for an invocation that failed.
+  const answering = new Set<Promise<void>>();
+  const address = createServer((request, response) => {
+    const answered = answer(request, response)
+      .catch(() => {
+        answers.push(502);
+        response.writeHead(502).end();
+      })
+      .finally(() => answering.delete(answered));
+    answering.add(answered);
   });
   await new Promise<void>((listening) => address.listen(0, "127.0.0.1", listening));
   const deliveries = `http://127.0.0.1:${(address.address() as AddressInfo).port}/api/github/webhooks`;
@@ -138,6 +149,8 @@ export async function startLambdaApp(options: {
       return answer;
     },
     async close() {
+      github.setWebhookUrl(undefined);
+      await Promise.all(answering);
       address.closeAllConnections();
       await new Promise((closed) => address.close(closed));
       await aws.close();

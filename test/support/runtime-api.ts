@@ -1,4 +1,4 @@
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 /** What a function's process posted to the runtime API. */
@@ -28,7 +28,7 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
   const meet = () => {
     while (asking.length > 0 && waiting.length > 0) waiting.shift()?.(asking.shift() as ServerResponse);
   };
-  const server = createServer(async (request, answer) => {
+  const take = async (request: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const path = (request.url ?? "").replace(/^\/2018-06-01\/runtime/, "");
     if (request.method === "GET" && path === "/invocation/next") {
       asking.push(answer);
@@ -45,7 +45,9 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
     else settle(posted);
     if (id !== undefined) invocations.delete(id);
     answer.writeHead(202).end("{}");
-  });
+  };
+  // A function that is killed while it answers ends its connection; the invocation stays open.
+  const server = createServer((request, answer) => void take(request, answer).catch(() => answer.destroy()));
   // An idle function keeps its question open for as long as there is nothing to do.
   server.requestTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
