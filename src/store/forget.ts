@@ -3,7 +3,22 @@ import type { Bucket } from "./bucket.ts";
 import { blobKey, prefixesOf } from "./bucket-blobs.ts";
 import type { Db, Queries } from "./database.ts";
 import { deleteRuns } from "./runs.ts";
-import { auditLog, blobs, pullRequests, rateLimits, repositories, runs, sweepLists } from "./schema.ts";
+import {
+  analyses,
+  auditLog,
+  blobs,
+  checkAttempts,
+  checkResults,
+  findings,
+  notifications,
+  offers,
+  pullRequests,
+  rateLimits,
+  repositories,
+  reviews,
+  runs,
+  sweepLists,
+} from "./schema.ts";
 import type { Store } from "./store.ts";
 
 /** Deletion on request and by age (P15), in the database and in the bucket if there is one. */
@@ -51,10 +66,13 @@ async function forgetRepository(tx: Queries, repositoryId: number): Promise<void
     tx,
     mine.map((row) => row.runKey),
   );
-  for (const table of [blobs, auditLog, pullRequests, repositories, sweepLists]) {
+  for (const table of [...checkTables, blobs, auditLog, pullRequests, repositories, sweepLists]) {
     await tx.delete(table).where(eq(table.repositoryId, repositoryId));
   }
 }
+
+/** What runs leave about checks and reviews. */
+const checkTables = [checkResults, checkAttempts, analyses, offers, reviews, findings, notifications];
 
 /** Rows at once: as long as they are locked, a transaction waits for the bucket. */
 const BATCH = 500;
@@ -90,6 +108,13 @@ async function retain(
     } while (batch === BATCH);
   }
   await db.delete(rateLimits).where(lt(rateLimits.windowEnd, sql`now()`));
+  // Evidence loses half of its weight in two weeks (store/checks.ts); after three months it has none.
+  await db.delete(checkResults).where(sql`${checkResults.at} < now() - interval '90 days'`);
+  await db.delete(checkAttempts).where(sql`${checkAttempts.at} < now() - interval '90 days'`);
+  await db.delete(analyses).where(sql`${analyses.createdAt} < now() - make_interval(secs => ${days.logs * 86_400})`);
+  await db
+    .delete(notifications)
+    .where(sql`${notifications.state} <> 'queued' AND ${notifications.createdAt} < now() - interval '30 days'`);
   // Lists of pull requests and plans that nobody asks for any more; one that is still read is read whole once more.
   await db.delete(sweepLists).where(
     sql`(${sweepLists.list} LIKE 'reviews:%' OR ${sweepLists.list} LIKE 'reactions:%')

@@ -252,6 +252,135 @@ export const rateLimits = pgTable(
   (table) => [primaryKey({ columns: [table.key, table.windowStart] }), index("rate_limits_age").on(table.windowEnd)],
 );
 
+/** What a check said of a commit, each answer once: one commit with both answers shows that the check is flaky (F5). */
+export const checkResults = pgTable(
+  "check_results",
+  {
+    repositoryId: githubId("repository_id").notNull(),
+    checkName: text("check_name").notNull(),
+    sha: text("sha").notNull(),
+    /** Names this answer among those for the commit: the id of the intent that told it. */
+    resultId: text("result_id").notNull(),
+    passed: boolean("passed").notNull(),
+    at: instant("at").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.repositoryId, table.checkName, table.sha, table.resultId] }),
+    index("check_results_age").on(table.at),
+  ],
+);
+
+/** What runs did about a check on a commit, each once: limits are counted here (F5, F6). */
+export const checkAttempts = pgTable(
+  "check_attempts",
+  {
+    runKey: text("run_key").notNull(),
+    kind: text("kind").$type<"fix" | "rerun">().notNull(),
+    repositoryId: githubId("repository_id").notNull(),
+    checkName: text("check_name").notNull(),
+    sha: text("sha").notNull(),
+    at: instant("at").notNull().defaultNow(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.runKey, table.kind, table.checkName] }),
+    index("check_attempts_commit").on(table.repositoryId, table.checkName, table.sha),
+  ],
+);
+
+/** What a model made of a failure, by the hash of everything that it depends on (F4). */
+export const analyses = pgTable(
+  "analyses",
+  {
+    key: text("key").primaryKey(),
+    repositoryId: githubId("repository_id").notNull(),
+    content: json("content").$type<unknown>().notNull(),
+    createdAt: instant("created_at").notNull().defaultNow(),
+  },
+  (table) => [index("analyses_repository").on(table.repositoryId)],
+);
+
+/** A fix that was made and not pushed: a person decides by the buttons of the check run (F8). */
+export const offers = pgTable(
+  "offers",
+  {
+    runKey: text("run_key").primaryKey(),
+    repositoryId: githubId("repository_id").notNull(),
+    pullNumber: githubId("pull_number").notNull(),
+    headSha: text("head_sha").notNull(),
+    /** The values of the steps that made it, from which it is published. */
+    content: json("content").$type<unknown>().notNull(),
+    state: text("state").$type<"open" | "applied" | "rejected">().notNull(),
+    decidedBy: text("decided_by"),
+    updatedAt: instant("updated_at").notNull().defaultNow(),
+  },
+  (table) => [index("offers_pull").on(table.repositoryId, table.pullNumber)],
+);
+
+/** One review that was posted, or found nothing to say, for one head (R5). */
+export const reviews = pgTable(
+  "reviews",
+  {
+    runKey: text("run_key").primaryKey(),
+    repositoryId: githubId("repository_id").notNull(),
+    pullNumber: githubId("pull_number").notNull(),
+    baseSha: text("base_sha").notNull(),
+    headSha: text("head_sha").notNull(),
+    /** Scores, counts and what was not looked at, as the check run shows them. */
+    content: json("content").$type<unknown>().notNull(),
+    createdAt: instant("created_at").notNull().defaultNow(),
+  },
+  (table) => [index("reviews_pull").on(table.repositoryId, table.pullNumber)],
+);
+
+/** One finding of a pull request through all its pushes, by its fingerprint (R6). */
+export const findings = pgTable(
+  "findings",
+  {
+    repositoryId: githubId("repository_id").notNull(),
+    pullNumber: githubId("pull_number").notNull(),
+    fingerprint: text("fingerprint").notNull(),
+    runKey: text("run_key").notNull(),
+    reviewer: text("reviewer").notNull(),
+    category: text("category").notNull(),
+    severity: text("severity").notNull(),
+    path: text("path").notNull(),
+    line: integer("line").notNull(),
+    title: text("title").notNull(),
+    state: text("state").$type<"open" | "suppressed" | "resolved" | "dismissed">().notNull(),
+    /** Why it was not shown, where it was suppressed. */
+    suppressed: text("suppressed"),
+    /** GitHub's id of the review comment, once it is known. */
+    commentId: githubId("comment_id"),
+    /** How people took it: `thumbs-up`, `thumbs-down`, `resolved`, `changed-line`. */
+    accepted: text("accepted"),
+    createdAt: instant("created_at").notNull().defaultNow(),
+    updatedAt: instant("updated_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.repositoryId, table.pullNumber, table.fingerprint] })],
+);
+
+/** What people are to be told outside of GitHub (P7): filed by a step, sent by whoever keeps house, each once. */
+export const notifications = pgTable(
+  "notifications",
+  {
+    /** Names what is told to whom: the same twice is told once. */
+    key: text("key").primaryKey(),
+    repositoryId: githubId("repository_id").notNull(),
+    runKey: text("run_key").notNull(),
+    channel: text("channel").notNull(),
+    content: json("content").$type<unknown>().notNull(),
+    state: text("state").$type<"queued" | "sent" | "failed">().notNull(),
+    attempts: integer("attempts").notNull().default(0),
+    nextAt: instant("next_at").notNull().defaultNow(),
+    lastError: text("last_error"),
+    createdAt: instant("created_at").notNull().defaultNow(),
+  },
+  (table) => [
+    index("notifications_due").on(table.nextAt).where(sql`state = 'queued'`),
+    index("notifications_repository").on(table.repositoryId),
+  ],
+);
+
 /** Where the reconciler is in GitHub's lists; repository 0 stands for the installation, installation 0 for the App. */
 export const sweepLists = pgTable(
   "sweep_lists",
