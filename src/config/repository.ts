@@ -66,6 +66,80 @@ const Guard = z.strictObject({
     .meta({ description: "More changed lines than this make a draft." }),
 });
 
+/** Whose pull requests are worked on when nobody asks for it (security.md M4): an association that GitHub reports, and listed bots. */
+const authors = z.enum(["members", "all"]).default("members").meta({
+  description:
+    "Whose pull requests are worked on without being asked: those of people who belong to the repository or its organisation, or everybody's.",
+});
+const bots = z
+  .array(z.string().min(1).max(100))
+  .max(20)
+  .default([])
+  .meta({ description: "Logins of bots whose pull requests are worked on too." });
+
+const reviewerName = /^[a-z][a-z0-9-]{0,30}$/;
+
+const Review = z.strictObject({
+  enabled: z.boolean().default(false).meta({ description: "`true` reviews pull requests; `/review` works only then." }),
+  on: z
+    .array(z.enum(["opened", "ready", "pushed"]))
+    .max(3)
+    .default(["opened", "ready", "pushed"])
+    .meta({ description: "What starts a review besides `/review`: opened or reopened, marked as ready, new commits." }),
+  authors,
+  bots,
+  drafts: z
+    .enum(["skip", "review"])
+    .default("skip")
+    .meta({ description: "Whether drafts are reviewed without being asked." }),
+  debounceMinutes: z
+    .number()
+    .min(0)
+    .max(60)
+    .default(2)
+    .meta({ description: "How long a head must stand still before it is reviewed; `/review` does not wait." }),
+  reviewers: z
+    .array(z.enum(["security", "performance", "quality", "architecture"]))
+    .max(4)
+    .default(["security", "performance", "quality", "architecture"])
+    .meta({ description: "Which of the built-in reviewers look at it, side by side." }),
+  ownReviewers: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(reviewerName).meta({ description: "Lower case letters, digits and dashes." }),
+        prompt: z
+          .string()
+          .min(1)
+          .max(400)
+          .meta({ description: "Path of a Markdown file on the default branch that says what to look for." }),
+      }),
+    )
+    .max(4)
+    .default([])
+    .meta({ description: "Reviewers of the repository's own." }),
+  severityFloor: z
+    .enum(["critical", "major", "minor", "nit"])
+    .default("minor")
+    .meta({ description: "Findings below it are counted, not shown." }),
+  maxFindings: z.number().int().min(1).max(20).default(6).meta({ description: "At most so many findings are shown." }),
+  paths: z
+    .array(z.string().min(1).max(200))
+    .max(50)
+    .default([])
+    .meta({
+      description: "Globs of the files to look at; all by default. A glob that begins with `!` leaves files out.",
+    }),
+  decision: z.enum(["comment", "request-changes", "decide"]).default("comment").meta({
+    description:
+      "`request-changes` does so when a critical or major finding is shown; `decide` also approves when everything was looked at and nothing was found. Never on Millwright's own pull requests.",
+  }),
+  language: z
+    .string()
+    .regex(/^[\p{L} -]{2,40}$/u)
+    .default("English")
+    .meta({ description: "The language that the review is written in." }),
+});
+
 const Limits = z.strictObject({
   costUsd: z.number().positive().optional().meta({ description: "Most dollars of one run." }),
   tokens: z.number().int().positive().optional().meta({ description: "Most tokens of one run." }),
@@ -103,6 +177,7 @@ export const RepositoryConfig = z.strictObject({
   commit: Commit.prefault({}),
   checks: Checks.prefault({}),
   guard: Guard.prefault({}),
+  review: Review.prefault({}),
   limits: Limits.prefault({}),
 });
 export type RepositoryConfig = z.infer<typeof RepositoryConfig>;
