@@ -80,6 +80,21 @@ export async function readDiff(
   return { text: output.toString("utf8", 0, lineEnd + 1), truncated: true };
 }
 
+/** The paths of all files that differ, of a renamed one its new path. */
+export async function readChangedPaths(
+  gitDir: string,
+  fromSha: string,
+  toSha: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const args = ["diff-tree", "-r", "-z", "--name-only", "-M", "--no-ext-diff", "--no-textconv", fromSha, toSha, "--"];
+  const output = await runGit(args, { gitDir, signal });
+  return output
+    .toString("utf8")
+    .split("\0")
+    .filter((path) => path !== "");
+}
+
 const linkMode = "120000";
 const submoduleMode = "160000";
 

@@ -119,6 +119,17 @@ export interface Workspaces {
   readFile(repository: RepositoryRef, sha: string, path: string): Promise<string | undefined>;
   source(repository: RepositoryRef, sha: string): Promise<SourceTree>;
   /**
+   * The unified diff between two commits that were fetched, without a tree, cut in bytes at the end of a line, and the paths
+   * of all files that differ.
+   */
+  diff(
+    repository: RepositoryRef,
+    fromSha: string,
+    toSha: string,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<{ text: string; truncated: boolean; paths: string[] }>;
+  /**
    * The job's tree at the commit `sha`; does nothing when it is there already. `bundle` is read only when the commit is
    * not on this disk (another machine, a lost disk). With a `credential`, pinned commits that are not on this disk are
    * fetched; without one they must have been. `neverCommit` names paths that `commit` leaves out even though no

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Logger } from "pino";
+import { readChangedPaths, readDiff } from "./changes.ts";
 import { freeBytes, requireFreeDisk } from "./disk.ts";
 import { type EnvironmentArchives, EnvironmentCache } from "./environment-cache.ts";
 import { readFacts } from "./facts.ts";
@@ -71,6 +72,14 @@ export function createWorkspaces(options: WorkspacesOptions): LocalWorkspaces {
         ...openSourceTree(mirror.treeDir, sha),
         history: async (bounds) => openSourceTree(await mirror.view(), sha).history(bounds),
       };
+    },
+    async diff(repository, fromSha, toSha, maxBytes, signal) {
+      const { treeDir } = mirrorOf(repository);
+      const [diff, paths] = await Promise.all([
+        readDiff(treeDir, fromSha, toSha, maxBytes, signal),
+        readChangedPaths(treeDir, fromSha, toSha, signal),
+      ]);
+      return { ...diff, paths };
     },
     async open(repository, runKey, commit, signal) {
       await mkdir(directories.jobs, { recursive: true });

@@ -374,6 +374,24 @@ test("diff is cut at the end of a line", async () => {
   expect(whole.text.startsWith(part.text) && part.text.endsWith("\n") && part.text.length > 0).toBe(true);
 });
 
+test("diff of two fetched commits needs no tree, follows a rename and names every file where it is cut", async () => {
+  const text = Array.from({ length: 20 }, (_, line) => `line ${line}`).join("\n");
+  const from = await world.commitUpstream({ "src/long.txt": `${text}\n` });
+  const to = await world.commitUpstream({
+    "src/long.txt": undefined,
+    "src/renamed.txt": `${text}\nmore\n`,
+    "z.txt": "new\n",
+  });
+  await world.workspaces.fetch(own, [from, to], credential, world.signal);
+  const whole = await world.workspaces.diff(own, from, to, 10_000, world.signal);
+  expect(whole).toMatchObject({ truncated: false, paths: ["src/renamed.txt", "z.txt"] });
+  expect(whole.text).toMatch(/^rename from src\/long\.txt$/m);
+  expect(whole.text).toMatch(/^\+more$/m);
+  const part = await world.workspaces.diff(own, from, to, 120, world.signal);
+  expect(part).toMatchObject({ truncated: true, paths: whole.paths });
+  expect(part.text).not.toContain("z.txt");
+});
+
 test("squash makes the same commit again when it is given a date", async () => {
   const job = await world.openMain();
   await writeFile(join(job.tree, "src/a.txt"), "first\n");
