@@ -3,6 +3,7 @@ import { access, lstat, mkdir, readdir, readFile, readlink, writeFile } from "no
 import { join } from "node:path";
 import { type Launch, type LocalBackend, Refusal } from "./backend.ts";
 import { certificateVariables, commandEnvironment } from "./command-environment.ts";
+import { GATEWAY_SOCKET, gatewayAddress, gatewayRelay, relay } from "./gateway.ts";
 import { allowedDestinations, type HostRules } from "./hosts.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import { giveTo, makeReadable } from "./ownership.ts";
@@ -74,12 +75,17 @@ export function bubblewrap(options: BubblewrapOptions): LocalBackend {
 
   async function prepare(...[command, at, limits, slot]: Parameters<LocalBackend["prepare"]>): Promise<Launch> {
     const inside = paths(at);
-    const hosts = command.network === "none" ? [] : allowedDestinations(command.network.hosts, options);
+    const network = command.network === "none" ? { hosts: [] } : command.network;
+    const hosts = "hosts" in network ? allowedDestinations(network.hosts, options) : [];
+    const gateway = "gateway" in network ? network.gateway : undefined;
+    if (gateway !== undefined && !existsSync("/usr/bin/socat"))
+      throw new Refusal("A command's way to the gateway needs socat (apt-get install socat)");
     const session = hosts.length > 0 ? await openProxy(hosts) : undefined;
     const env = commandEnvironment(inside, options.toolchain, {
       readOnlyHome: at.environment?.readOnly ?? false,
       extra: {
         ...(session && { ...certificateVariables(), ...proxyVariables(`http://127.0.0.1:${PROXY_PORT}`) }),
+        ...(gateway && gatewayAddress),
         ...command.env,
       },
     });
@@ -87,7 +93,7 @@ export function bubblewrap(options: BubblewrapOptions): LocalBackend {
       limits,
       countsProcesses: true,
       env,
-      helpers: session && RELAY,
+      helpers: session ? relay(PROXY_PORT, PROXY_SOCKET) : gateway && gatewayRelay,
     });
     const owned = [
       at.directory,
@@ -97,6 +103,7 @@ export function bubblewrap(options: BubblewrapOptions): LocalBackend {
     const words = [
       ...(await mounts(at, slot)),
       ...(session ? ["--bind", session.socket, PROXY_SOCKET] : []),
+      ...(gateway === undefined ? [] : ["--bind", gateway, GATEWAY_SOCKET]),
       ...["--remount-ro", "/", "--chdir", join(inside.tree, command.directory ?? ".")],
     ];
     const release = async () => {
@@ -250,12 +257,6 @@ function withoutPrivileges(slot: Slot): string[] {
     ...["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"],
   ];
 }
-
-/** Inside there is no network but this: a relay from a loopback port to the proxy's socket, ready before the command. */
-const RELAY = [
-  `/usr/bin/socat TCP-LISTEN:${PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=256 UNIX-CONNECT:${PROXY_SOCKET} >/dev/null 2>&1 &`,
-  `for _ in {1..200}; do (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null && break; sleep 0.02; done`,
-].join("\n");
 
 async function isExecutable(file: string): Promise<boolean> {
   return access(file, constants.X_OK).then(

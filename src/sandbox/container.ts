@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { type LocalBackend, Refusal } from "./backend.ts";
 import { commandEnvironment } from "./command-environment.ts";
+import { GATEWAY_SOCKET, gatewayAddress, gatewayRelay } from "./gateway.ts";
 import { homeDirectory } from "./home-directory.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import { giveTo, makeReadable } from "./ownership.ts";
@@ -55,7 +56,7 @@ export function container(options: ContainerOptions): LocalBackend {
   }
 
   async function prepare(...[command, at, limits, slot]: Parameters<LocalBackend["prepare"]>) {
-    if (command.network !== "none" && command.network.hosts.length > 0) {
+    if (command.network !== "none" && "hosts" in command.network && command.network.hosts.length > 0) {
       throw new Refusal(
         "The container backend gives commands no network: set-up that downloads packages needs the bubblewrap backend, or an image that holds them",
       );
@@ -97,12 +98,16 @@ export function containerArguments(
   slot: Slot | undefined,
 ): string[] {
   const inside = paths(at);
+  const gateway = command.network !== "none" && "gateway" in command.network ? command.network.gateway : undefined;
   const user = slot?.uid ?? process.getuid?.();
   const group = slot?.uid ?? process.getgid?.();
   const env = commandEnvironment(
     inside,
     { searchPath: IMAGE_PATH, variables: {} },
-    { readOnlyHome: at.environment?.readOnly ?? false, extra: command.env },
+    {
+      readOnlyHome: at.environment?.readOnly ?? false,
+      extra: { ...(gateway && gatewayAddress), ...command.env },
+    },
   );
   const controlGroups = options.controlGroups ?? true;
   return [
@@ -131,10 +136,12 @@ export function containerArguments(
     ...mount(at.directory, inside.tree),
     ...mount(at.temporary, inside.temporary),
     ...(at.environment ? mount(at.environment.directory, inside.home, at.environment.readOnly) : []),
+    ...(gateway === undefined ? [] : mount(gateway, GATEWAY_SOCKET)),
     ...options.extraReadPaths.flatMap((path) => mount(path, path, true)),
     ...["--workdir", join(inside.tree, command.directory ?? "."), "--entrypoint", "/bin/bash", options.image ?? ""],
     // A shell as process 1 collects what the command leaves; engines' own --init is not installed everywhere.
-    ...["-c", '"$@"; exit $?', "init", ...limitedShell(command.run, { limits, countsProcesses: true, env })],
+    ...["-c", '"$@"; exit $?', "init"],
+    ...limitedShell(command.run, { limits, countsProcesses: true, env, helpers: gateway && gatewayRelay }),
   ];
 }
 

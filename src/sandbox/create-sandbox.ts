@@ -119,7 +119,13 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
     }
     try {
       if ("run" in backend) return await backend.run(command, at, limits, signal);
-      return await supervise(await backend.prepare(command, at, limits, slot), limits, directory, signal);
+      return await supervise(
+        await backend.prepare(command, at, limits, slot),
+        limits,
+        directory,
+        signal,
+        command.onStdout,
+      );
     } catch (error) {
       if (error instanceof Refusal) return refused(error.message);
       throw error;

@@ -2,6 +2,7 @@ import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { type LocalBackend, Refusal } from "./backend.ts";
 import { commandEnvironment } from "./command-environment.ts";
+import { gatewayVariable, openGatewayPort } from "./gateway.ts";
 import { limitedShell } from "./limits-prologue.ts";
 import type { InsidePaths, Tree } from "./sandbox.ts";
 import { isInside, type Toolchain } from "./toolchain.ts";
@@ -22,12 +23,14 @@ export function none(options: { toolchain: Toolchain }): LocalBackend {
       if (!isInside(await realpath(cwd).catch(() => cwd), await realpath(at.directory))) {
         throw new Refusal(`Cannot run a command: its directory "${command.directory}" is a link out of the tree`);
       }
+      const { network } = command;
+      const gateway = network !== "none" && "gateway" in network ? await openGatewayPort(network.gateway) : undefined;
       const env = commandEnvironment(paths(at), options.toolchain, {
         readOnlyHome: at.environment?.readOnly ?? false,
-        extra: command.env,
+        extra: { ...(gateway && { [gatewayVariable]: gateway.address }), ...command.env },
       });
       const [file = "", ...args] = limitedShell(command.run, { limits, countsProcesses: false, env });
-      return { file, args, env: { PATH: "/usr/bin:/bin" }, cwd, release: async () => {} };
+      return { file, args, env: { PATH: "/usr/bin:/bin" }, cwd, release: async () => gateway?.close() };
     },
   };
 }

@@ -21,16 +21,23 @@ export interface OutputPipe {
 /**
  * Two pipes made by the kernel's name for them, since Node's own "pipe" is a socket: `echo x > /dev/stderr` fails on one.
  * All reads go into one buffer, so that output of any size adds nothing to the worker's memory but what is kept.
+ * `onStdout` is given each part of stdout while it is in that buffer.
  * `directory` is a trusted folder; nothing stays in it.
  */
-export async function openOutputPipes(directory: string, maxBytes: number): Promise<[OutputPipe, OutputPipe]> {
+export async function openOutputPipes(
+  directory: string,
+  maxBytes: number,
+  onStdout?: (chunk: Uint8Array) => void,
+): Promise<[OutputPipe, OutputPipe]> {
   const paths = [0, 1].map(() => join(directory, `output-${process.pid}-${created++}`));
   await execa("/usr/bin/mkfifo", ["-m", "666", "--", ...paths], { env: { PATH: "/usr/bin:/bin" }, extendEnv: false });
-  const [stdout, stderr] = paths.map((path) => openOutputPipe(path, maxBytes));
+  const [stdout, stderr] = paths.map((path, index) =>
+    openOutputPipe(path, maxBytes, index === 0 ? onStdout : undefined),
+  );
   return [stdout!, stderr!];
 }
 
-function openOutputPipe(path: string, maxBytes: number): OutputPipe {
+function openOutputPipe(path: string, maxBytes: number, onChunk?: (chunk: Uint8Array) => void): OutputPipe {
   const readEnd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK); // Without it, opening waits for a writer.
   const writeEnd = openSync(path, constants.O_WRONLY);
   unlinkSync(path);
@@ -43,6 +50,7 @@ function openOutputPipe(path: string, maxBytes: number): OutputPipe {
       buffer: new Uint8Array(READ_BYTES),
       callback: (length, buffer) => {
         output.add(buffer.subarray(0, length));
+        onChunk?.(buffer.subarray(0, length));
         return true;
       },
     },

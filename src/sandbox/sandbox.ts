@@ -12,8 +12,17 @@ export interface Command {
   directory?: string;
   /** Added to the allow-listed environment; nothing of the worker's own environment is ever passed on. */
   env?: Record<string, string>;
-  /** `hosts` are names of package registries, reached through a proxy on ports 443 and 80 (`name:port` for another). */
-  network: "none" | { hosts: readonly string[] };
+  /**
+   * `hosts` are names of package registries, reached through a proxy on ports 443 and 80 (`name:port` for another).
+   * `gateway` is a Unix socket of this machine: the one server that the command reaches, at the address that the variable
+   * MILLWRIGHT_GATEWAY names. Backends that run commands elsewhere refuse it.
+   */
+  network: "none" | { hosts: readonly string[] } | { gateway: string };
+  /**
+   * Given stdout as it comes, also what `maxOutputBytes` drops. The memory is used again after the call. Backends that run
+   * commands elsewhere do not call it.
+   */
+  onStdout?(chunk: Uint8Array): void;
 }
 
 /** Directories of the host, all absolute. Inside, the command sees them at the places `Sandbox.paths` names. */

@@ -24,9 +24,10 @@ export async function supervise(
   limits: Limits,
   directory: string,
   signal?: AbortSignal,
+  onStdout?: (chunk: Uint8Array) => void,
 ): Promise<CommandResult> {
   const started = performance.now();
-  const [stdout, stderr] = await openOutputPipes(directory, limits.maxOutputBytes);
+  const [stdout, stderr] = await openOutputPipes(directory, limits.maxOutputBytes, onStdout);
   // Any descriptor works; execa's types name those below 10 only.
   const outputs = [stdout.writeEnd as 3, stderr.writeEnd as 3] as const;
   const child = execa(launch.file, launch.args, {

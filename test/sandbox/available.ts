@@ -22,7 +22,7 @@ export interface ContainerEngine {
  * needed. Where control groups are not usable, podman runs in a mount namespace with a hierarchy of its own.
  */
 export function containerEngine(): ContainerEngine {
-  const image = "localhost/millwright-sandbox-test:2";
+  const image = "localhost/millwright-sandbox-test:3";
   const none = (missing: string): ContainerEngine => ({ missing, image, command: undefined, controlGroups: true });
   const usual = ["/usr/bin/docker", "/usr/local/bin/docker", "/usr/bin/podman"]
     .filter(existsSync)
@@ -63,7 +63,7 @@ function podmanApart(): string[] {
 /** Programs of this machine with the libraries that they load: enough to run the suite, without a download. */
 function importImage([file = "", ...leading]: readonly string[], image: string): boolean {
   const programs =
-    "bash cat chmod dd echo env false grep head id kill ln ls mkdir mkfifo mount mv pwd rm sed seq setsid sleep stat tail timeout touch tr true unshare wc"
+    "bash cat chmod dd echo env false grep head id kill ln ls mkdir mkfifo mount mv pwd rm sed seq setsid sleep socat stat tail timeout touch tr true unshare wc"
       .split(" ")
       .map((name) => `/usr/bin/${name}`)
       .filter(existsSync);

@@ -1,6 +1,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,20 @@ export interface Contender {
   /** Who isolates: the backend, the machine that a remote one runs commands on, or nobody. */
   isolation: "own" | "machine" | "none";
   create(dataDirectory: string): Promise<Sandbox>;
+}
+
+/** A server of HTTP at a Unix socket in a folder that only its owner can enter. */
+async function openGateway(root: string): Promise<{ socket: string; close(): void }> {
+  const folder = await mkdtemp(join(root, "gateway-"));
+  const socket = join(folder, "g.sock");
+  const server = createHttpServer((request, response) => response.end(`gateway at ${request.url}`)).listen(socket);
+  await once(server, "listening");
+  await chmod(socket, 0o666);
+  return { socket, close: () => server.close() };
+}
+
+function lines(count: number): string {
+  return Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join("");
 }
 
 /** A missing tool skips the tests with its reason, but never where everything must be installed. */
@@ -104,6 +119,34 @@ export function sandboxSuite(contender: Contender): void {
           ).toEqual([]);
         } finally {
           delete process.env.SANDBOX_TEST_SECRET;
+        }
+      });
+
+      test("run gives stdout as it comes, also beyond what is kept", async () => {
+        let seen = "";
+        const command = {
+          run: "echo first; for i in {1..2000}; do echo line $i; done",
+          network: "none" as const,
+          onStdout: (chunk: Uint8Array) => {
+            seen += Buffer.from(chunk).toString();
+          },
+        };
+        const result = await sandbox.run(command, at, { ...LIMITS, maxOutputBytes: 100 });
+        expect(result.kind).toBe("ok");
+        expect(seen).toBe(isolation === "machine" ? "" : `first\n${lines(2_000)}`);
+      });
+
+      test("run lets a command reach its gateway, or refuses it", async () => {
+        const { socket, close } = await openGateway(root);
+        try {
+          const ask = `exec 3<>"/dev/tcp/127.0.0.1/\${MILLWRIGHT_GATEWAY##*:}"; printf 'GET /a HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
+          const result = await sandbox.run({ run: ask, network: { gateway: socket } }, at, LIMITS);
+          if (isolation === "machine") {
+            expect(result).toMatchObject({ kind: "refused", stdout: "" });
+            expect(result.reason).toContain("needs the bubblewrap or the container backend");
+          } else expect(result).toMatchObject({ kind: "ok", stdout: expect.stringContaining("gateway at /a") });
+        } finally {
+          close();
         }
       });
 
@@ -252,6 +295,24 @@ export function sandboxSuite(contender: Contender): void {
         expect(result.stdout).not.toMatch(/npm_lifecycle|npm_package|VITEST|NODE_ENV/);
         expect(result.stdout).not.toContain("reachable");
         expect(Number(/^\d+$/m.exec(result.stdout)?.[0])).toBeLessThan(12);
+      });
+
+      test("run with a gateway reaches nothing else, and what has none reaches no gateway", async () => {
+        const { socket, close } = await openGateway(root);
+        const other = createServer((client) => client.end("other")).listen(0, "127.0.0.1");
+        await once(other, "listening");
+        const port = (other.address() as AddressInfo).port;
+        const ask = (to: string) => `exec 3<>/dev/tcp/${to} && cat <&3`;
+        try {
+          for (const to of [`127.0.0.1/${port}`, "169.254.169.254/80", "10.0.0.1/80", "1.1.1.1/53"]) {
+            const result = await sandbox.run({ run: ask(to), network: { gateway: socket } }, at, LIMITS);
+            expect(result, to).toMatchObject({ kind: "failed", stdout: "" });
+          }
+          expect((await run(`${ask("127.0.0.1/3129")}; ls /run`)).stdout).not.toContain("gateway");
+        } finally {
+          other.close();
+          close();
+        }
       });
 
       test("run hides keys, other trees, homes and sockets of the host in 40 places", async () => {

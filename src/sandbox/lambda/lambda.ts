@@ -123,6 +123,11 @@ export function lambda(options: LambdaOptions, directory: string): RemoteBackend
 
   function functionFor(command: Command): string {
     if (command.network === "none") return options.sandboxFunction;
+    if ("gateway" in command.network) {
+      throw new Refusal(
+        "The lambda backend cannot let a command reach a server of the worker: Claude Code as the coder needs the bubblewrap or the container backend",
+      );
+    }
     if (allowedDestinations(command.network.hosts, options).length === 0) return options.sandboxFunction;
     if (options.egressProxy === undefined || options.setupFunction === undefined) {
       throw new Refusal(
