@@ -82,6 +82,7 @@ describe("imports point one way", () => {
       ["workspace", "agent"],
       ["sandbox", "workspace"],
       ["checks", "sandbox"],
+      ["review", "github"],
       ["policy", "github"],
       ["github", "store"],
       ["engine", "run"],

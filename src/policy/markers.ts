@@ -16,6 +16,16 @@ export function replyMarker(runKey: string, subject: string): string {
   return `<!-- millwright:reply ${runKey} ${subject} -->`;
 }
 
+/** Ends an inline comment of a review; the fingerprint knows the finding again after the next push. */
+export function findingMarker(fingerprint: string): string {
+  return `<!-- millwright:finding ${fingerprint} -->`;
+}
+
+/** Ends a review's body: which head was reviewed, so that the next review begins there. */
+export function reviewMarker(headSha: string): string {
+  return `<!-- millwright:review ${headSha} -->`;
+}
+
 /** Whether a branch is in the name space that only Millwright writes to. */
 export function ourBranch(ref: string): boolean {
   return ref.startsWith("millwright/");

@@ -4,9 +4,14 @@ import { cruise, type ICruiseResult, type IForbiddenRuleType } from "dependency-
 const vocabulary = ["intent", "limits", "outcome", "run", "run-key", "step"].map((name) => `pipeline/${name}.ts`);
 
 /** The stories themselves, which every engine must be able to bundle: types only, and one another. */
-export const pipelineFiles = ["answer-command", "forget-data", "issue-to-pr", "iterate-pr"].map(
-  (name) => `pipeline/${name}.ts`,
-);
+export const pipelineFiles = [
+  "answer-command",
+  "fix-check",
+  "forget-data",
+  "issue-to-pr",
+  "iterate-pr",
+  "review-pr",
+].map((name) => `pipeline/${name}.ts`);
 
 /**
  * Who may import what in src/, besides its own folder and `everyone`; AGENTS.md has the same table in words.
@@ -27,7 +32,18 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   { area: vocabulary, values: vocabulary, types: ["pipeline/deps.ts"] },
   {
     area: ["pipeline/steps/"],
-    values: [...vocabulary, "agent/", "checks/", "workspace/", "sandbox/", "github/", "store/", "status/"],
+    values: [
+      ...vocabulary,
+      "agent/",
+      "checks/",
+      "workspace/",
+      "sandbox/",
+      "github/",
+      "notify/",
+      "review/",
+      "store/",
+      "status/",
+    ],
     types: ["pipeline/deps.ts", "engine/engine.ts"],
   },
   // A thread gets the address of a tree, not the tree: it opens it itself.
@@ -40,7 +56,10 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   { area: ["engine/temporal/workflow.ts"], values: ["engine/", "pipeline/index.ts"] },
   { area: ["engine/"], values: [...vocabulary, "store/"] },
   { area: ["store/"], values: ["pipeline/intent.ts"], types: [...vocabulary, "agent/model.ts"] },
+  { area: ["notify/"], values: [], types: ["store/", "telemetry/"] },
   { area: ["status/"], values: ["store/", "github/", "pipeline/outcome.ts"], types: ["agent/model.ts"] },
+  // Pure; what a file is for is said by one table of names.
+  { area: ["review/"], values: ["agent/context/file-kind.ts"] },
   { area: ["sandbox/"], values: [] },
   { area: ["checks/"], values: [] },
   { area: ["telemetry/"], values: [] },
@@ -55,6 +74,7 @@ const everyone = ["policy/", "config/"];
 const doors = {
   execa: "sandbox/",
   "@temporalio": "engine/temporal/",
+  nodemailer: "notify/",
   "simple-git": "workspace/",
   "@anthropic-ai/sdk": "agent/",
   "@anthropic-ai/sandbox-runtime": "sandbox/",
