@@ -680,21 +680,81 @@ describe("refs and pull requests by REST", () => {
 describe("GitHub Actions", () => {
   test("a failed run has jobs with logs and can be run again", async () => {
     const { main = "" } = await gh.repository("acme/shop").branches();
-    const job = { name: "test", conclusion: "failure" as const, log: "1 test failed\n" };
-    const run = gh
-      .as("alice")
-      .workflowRun("acme/shop", { headBranch: "main", headSha: main, conclusion: "failure", jobs: [job] });
+    const jobs = [
+      { name: "test", conclusion: "failure" as const, log: "1 test failed\n" },
+      { name: "lint", conclusion: "success" as const },
+    ];
+    const run = gh.as("alice").workflowRun("acme/shop", { headBranch: "main", headSha: main, jobs });
     const { rest } = client();
     const runs = await rest.actions.listWorkflowRunsForRepo({ ...REPO, status: "failure" });
     expect(runs.data.workflow_runs.map((each) => each.id)).toEqual([run.id]);
-    const jobs = await rest.actions.listJobsForWorkflowRun({ ...REPO, run_id: run.id });
-    const log = await rest.actions.downloadJobLogsForWorkflowRun({ ...REPO, job_id: jobs.data.jobs[0]?.id as number });
-    expect(log.data).toBe("1 test failed\n");
+    const [first] = (await rest.actions.listJobsForWorkflowRun({ ...REPO, run_id: run.id })).data.jobs;
+    const place = { ...REPO, job_id: first?.id as number };
+    expect((await rest.actions.downloadJobLogsForWorkflowRun(place)).data).toBe("1 test failed\n");
     await rest.actions.reRunWorkflowFailedJobs({ ...REPO, run_id: run.id });
     expect((await rest.actions.getWorkflowRun({ ...REPO, run_id: run.id })).data).toMatchObject({
       status: "queued",
       run_attempt: 2,
     });
+    expect(await refusal(rest.actions.reRunJobForWorkflowRun(place))).toMatch(/^403 .*already running/);
+    gh.as("alice").completeRun(run, { test: { conclusion: "success" } });
+    const ends = async (attempt: number) =>
+      (
+        await rest.actions.listJobsForWorkflowRunAttempt({ ...REPO, run_id: run.id, attempt_number: attempt })
+      ).data.jobs.map((job) => `${job.name} ${job.run_attempt} ${job.conclusion}`);
+    expect(await ends(1)).toEqual(["test 1 failure", "lint 1 success"]);
+    expect(await ends(2)).toEqual(["test 2 success", "lint 1 success"]);
+    expect((await rest.actions.getWorkflowRun({ ...REPO, run_id: run.id })).data.conclusion).toBe("success");
+  });
+
+  test("each job is a check run, and ends before its workflow run does", async () => {
+    const { main = "" } = await gh.repository("acme/shop").branches();
+    const job = { name: "test", conclusion: null };
+    const run = gh.as("alice").workflowRun("acme/shop", { headBranch: "main", headSha: main, jobs: [job] });
+    const { rest } = client();
+    const listed = async (filter: "latest" | "all") =>
+      (await rest.checks.listForRef({ ...REPO, ref: main, filter })).data.check_runs.map(
+        (each) => `${each.app?.slug} ${each.name} ${each.conclusion}`,
+      );
+    expect(await listed("latest")).toEqual(["github-actions test null"]);
+    gh.as("alice").completeRun(run, { conclusion: "timed_out" });
+    gh.as("alice").rerun(run);
+    gh.as("alice").completeRun(run, { conclusion: "success" });
+    expect(await listed("latest")).toEqual(["github-actions test success"]);
+    expect(await listed("all")).toEqual(["github-actions test success", "github-actions test timed_out"]);
+    const [check] = (await rest.checks.listForRef({ ...REPO, ref: main })).data.check_runs;
+    expect(check?.details_url).toMatch(new RegExp(`/actions/runs/${run.id}/job/${check?.id}$`));
+    await gh.settled();
+    expect(gh.deliveries.map(({ event, action }) => `${event}.${action}`).filter((each) => /run/.test(each))).toEqual([
+      "check_run.completed",
+      "workflow_run.completed",
+      "check_run.created",
+      "workflow_run.requested",
+      "check_run.completed",
+      "workflow_run.completed",
+    ]);
+  });
+});
+
+describe("buttons", () => {
+  test("only the App whose check run it is hears of a button and of a wish to run again", async () => {
+    const { main = "" } = await gh.repository("acme/shop").branches();
+    const other = gh.createApp({ id: 78, slug: "other", name: "Other", privateKey: PEM, webhookSecret: "s" });
+    gh.install({ owner: "acme", app: other });
+    const actions = [{ label: "Again", description: "Once more", identifier: "again" }];
+    const check = gh
+      .asApp(other)
+      .checkRun("acme/shop", { name: "scan", headSha: main, conclusion: "failure", actions });
+    gh.as("alice").pressButton(check, "again");
+    expect(() => gh.as("alice").pressButton(check, "apply")).toThrow(/has no button apply/);
+    gh.as("alice").rerequest(check);
+    await gh.settled();
+    const heard = gh.deliveries
+      .filter(({ event, action }) => event === "check_run" && action !== "completed")
+      .map(({ app, action }) => `${app.slug} ${action}`);
+    expect(heard).toEqual(["other requested_action", "other rerequested"]);
+    const { rest } = client();
+    expect(await refusal(rest.checks.rerequestRun({ ...REPO, check_run_id: check.id }))).toMatch(/^403/);
   });
 });
 

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RunRow } from "../../src/store/store.ts";
 import { type LocalApp, startApp, startGitHub } from "./local-app.ts";
+import { requestAction } from "./local-github/domain/checks.ts";
 import type { LocalGitHub, RepositoryInput, RepositoryView } from "./local-github/index.ts";
-import { checkRunJson, repositoryUrl } from "./local-github/serialise.ts";
 import type { CheckRun, Comment, Installation, Pull } from "./local-github/types.ts";
 import { analysis, finish, useTools } from "./model-replies.ts";
 import { sampleIssues } from "./sample-issues.ts";
@@ -199,31 +199,7 @@ export function pullOf({ repository }: Scenario, run: RunRow): Pull {
   return repository.pull(run.outcome.pullRequest.number);
 }
 
-/** A person presses a button of a check run: `check_run.requested_action`. */
-export function press({ github, repository }: Scenario, login: string, check: CheckRun, identifier: string): void {
-  const { world } = github;
-  const shown = checkRunJson(world, check);
-  const sender = world.user(login);
-  const suite = {
-    id: check.suiteId,
-    node_id: `CS_${check.suiteId}`,
-    head_branch: null,
-    head_sha: check.headSha,
-    status: check.status,
-    conclusion: check.conclusion,
-    url: `${repositoryUrl(world, check.repository)}/check-suites/${check.suiteId}`,
-    before: null,
-    after: check.headSha,
-    pull_requests: shown.pull_requests,
-    app: shown.app,
-    created_at: shown.started_at,
-    updated_at: shown.completed_at,
-  };
-  world.webhooks.emit({
-    event: "check_run",
-    action: "requested_action",
-    repository: repository.entity,
-    sender,
-    body: { check_run: { ...shown, check_suite: suite }, requested_action: { identifier } },
-  });
+/** A person presses a button of a check run, one that is there or not: `check_run.requested_action`. */
+export function press({ github: { world } }: Scenario, login: string, check: CheckRun, identifier: string): void {
+  requestAction(world, check, world.user(login), identifier);
 }

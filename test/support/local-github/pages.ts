@@ -12,13 +12,15 @@ export async function servePage(
   method: string,
   path: string,
   url: URL,
-  body: string,
+  { body, authorization }: { body: string; authorization: string | undefined },
   response: ServerResponse,
 ): Promise<boolean> {
   const log = /^\/job-logs\/(\w+)$/.exec(path)?.[1];
   if (log) {
     const job = world.nodes.get(log)?.value as Partial<WorkflowJob> | undefined;
-    response.writeHead(job?.log === undefined ? 404 : 200, { "content-type": "text/plain" }).end(job?.log);
+    // What keeps the logs takes no token beside the one in the address.
+    const status = authorization !== undefined ? 400 : job?.log === undefined ? 404 : 200;
+    response.writeHead(status, { "content-type": "text/plain" }).end(status === 200 ? job?.log : undefined);
     return true;
   }
   if (!/^(\/organizations\/[^/]+)?\/settings\/apps\/new$/.test(path)) return false;

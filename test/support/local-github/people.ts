@@ -1,5 +1,12 @@
-import { addWorkflowRun, type WorkflowRunInput } from "./domain/actions.ts";
-import { createCheckRun } from "./domain/checks.ts";
+import { addWorkflowRun, completeRun, type JobEnding, rerun, type WorkflowRunInput } from "./domain/actions.ts";
+import {
+  type CheckRunInput,
+  createCheckRun,
+  createStatus,
+  requestAction,
+  rerequest,
+  type StatusInput,
+} from "./domain/checks.ts";
 import {
   addLabels,
   assign,
@@ -24,7 +31,9 @@ import { refSha, writeBlob, writeCommit, writeTree, ZERO_SHA } from "./git.ts";
 import { noReplyAddress } from "./serialise.ts";
 import type {
   Actor,
+  CheckRun,
   Comment,
+  CommitStatus,
   Issue,
   LockReason,
   Pull,
@@ -233,15 +242,49 @@ export class Person {
   }
 
   /** A check run of this App; only for a Person that acts as an App. */
-  checkRun(repository: string, input: { name: string; headSha: string; conclusion?: string; summary?: string }) {
+  checkRun(
+    repository: string,
+    { summary, ...input }: CheckRunInput & { name: string; headSha: string; summary?: string },
+  ): CheckRun {
     if (!this.actor.app) throw new Error(`${this.actor.user.login} is no App: only Apps make check runs`);
-    const output = input.summary === undefined ? undefined : { title: input.name, summary: input.summary };
+    const output = summary === undefined ? input.output : { title: input.name, summary };
     return createCheckRun(this.world, this.repo(repository), this.actor.app, { ...input, output });
   }
 
-  /** A run of GitHub Actions that has ended, triggered by this person. */
+  /** Presses a button that the check run has. */
+  pressButton(check: CheckRun, identifier: string): void {
+    if (!check.actions.some((action) => action.identifier === identifier))
+      throw new Error(`The check run ${check.name} has no button ${identifier}: ${JSON.stringify(check.actions)}`);
+    requestAction(this.world, check, this.actor.user, identifier);
+  }
+
+  /** Asks for a check run to be done again. */
+  rerequest(check: CheckRun): void {
+    rerequest(this.world, check, this.actor.user);
+  }
+
+  /** A commit status, as a service outside of GitHub sets it. */
+  status(
+    repository: string,
+    input: Pick<StatusInput, "sha" | "state" | "context"> & Partial<StatusInput>,
+  ): Promise<CommitStatus> {
+    const facts = { description: null, targetUrl: null, ...input };
+    return createStatus(this.world, this.repo(repository), this.actor, facts);
+  }
+
+  /** A run of GitHub Actions, triggered by this person; a job whose conclusion is null goes on until `completeRun`. */
   workflowRun(repository: string, input: WorkflowRunInput): WorkflowRun {
     return addWorkflowRun(this.world, this.repo(repository), this.actor.user, input);
+  }
+
+  /** *Re-run failed jobs* on the web site, or *Re-run all jobs*. */
+  rerun(run: WorkflowRun, which: "failed" | "all" = "failed"): void {
+    rerun(this.world, run, which);
+  }
+
+  /** Ends the jobs that are queued or running: all in the same way, or each by its name. */
+  completeRun(run: WorkflowRun, endings: JobEnding | Record<string, JobEnding>): void {
+    completeRun(this.world, run, endings);
   }
 
   private repo(name: string): Repository {

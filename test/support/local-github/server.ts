@@ -106,7 +106,8 @@ async function serve(parts: ServerParts, request: IncomingMessage, response: Ser
     answerFault(parts, before, { method, path: path + url.search, body, started }, request, response);
     return;
   }
-  if (await servePage(parts.world, method, path, url, body.toString(), response)) {
+  const posted = { body: body.toString(), authorization: request.headers.authorization };
+  if (await servePage(parts.world, method, path, url, posted, response)) {
     note(parts, { method, path: path + url.search, status: response.statusCode, actor: "browser", started });
     return;
   }

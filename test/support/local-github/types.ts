@@ -211,6 +211,8 @@ export interface CheckRun {
   completedAt: Date | undefined;
   output: { title: string | null; summary: string | null; text: string | null };
   annotations: Record<string, unknown>[];
+  /** The buttons that it has now. */
+  actions: { label: string; description: string; identifier: string }[];
   suiteId: number;
 }
 
@@ -226,15 +228,28 @@ export interface CommitStatus {
   createdAt: Date;
 }
 
+export type JobConclusion =
+  | "success"
+  | "failure"
+  | "neutral"
+  | "cancelled"
+  | "skipped"
+  | "timed_out"
+  | "action_required";
+
+/** One attempt of a job; a check run of the App `github-actions` has the same id. */
 export interface WorkflowJob {
   id: number;
   nodeId: string;
   run: WorkflowRun;
   name: string;
+  /** Of the run, from 1: a job that was not run again keeps its last one. */
+  attempt: number;
   status: "queued" | "in_progress" | "completed";
-  conclusion: "success" | "failure" | "cancelled" | "skipped" | null;
-  steps: { name: string; conclusion: "success" | "failure" | "cancelled" | "skipped" | null }[];
-  log: string;
+  conclusion: JobConclusion | null;
+  steps: { name: string; conclusion: JobConclusion | null }[];
+  /** Undefined: GitHub has it no more. */
+  log: string | undefined;
   startedAt: Date;
   completedAt: Date | undefined;
 }
@@ -249,11 +264,13 @@ export interface WorkflowRun {
   headBranch: string;
   headSha: string;
   status: "queued" | "in_progress" | "completed";
-  conclusion: "success" | "failure" | "cancelled" | "timed_out" | null;
+  conclusion: JobConclusion | "startup_failure" | null;
   attempt: number;
+  suiteId: number;
   actor: User;
   createdAt: Date;
   updatedAt: Date;
+  /** Of all attempts, oldest first. */
   jobs: WorkflowJob[];
 }
 

@@ -40,6 +40,8 @@ export interface Emission {
   body: Record<string, unknown>;
   /** Only to this installation; else to every installation that covers the repository. */
   installation?: Installation;
+  /** Only to installations of this App. */
+  onlyTo?: App;
 }
 
 /** Sends signed events over HTTP to the Apps that subscribe to them, and keeps a log. */
@@ -145,6 +147,7 @@ export class Webhooks {
     const candidates = emission.installation ? [emission.installation] : [...this.world.installations.values()];
     return candidates.filter((installation) => {
       if (UNASKED_EVENTS.includes(emission.event)) return emission.installation === installation;
+      if (emission.onlyTo && emission.onlyTo !== installation.app) return false;
       if (installation.suspendedAt || !installation.app.events.includes(emission.event)) return false;
       return emission.repository !== undefined && this.world.covers(installation, emission.repository);
     });

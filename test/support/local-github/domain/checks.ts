@@ -1,7 +1,7 @@
 import { invalid } from "../errors.ts";
 import { git, readCommit } from "../git.ts";
 import { checkRunJson, commitJson, repositoryUrl, time } from "../serialise.ts";
-import type { Actor, App, CheckRun, CommitStatus, Repository } from "../types.ts";
+import type { Actor, App, CheckRun, CommitStatus, Repository, User } from "../types.ts";
 import { fullNameOf, type World } from "../world.ts";
 
 export interface CheckRunInput {
@@ -19,6 +19,7 @@ export interface CheckRunInput {
     text?: string;
     annotations?: Record<string, unknown>[];
   };
+  actions?: CheckRun["actions"];
 }
 
 /** A check run of an App on a commit; a conclusion means that it is completed. */
@@ -36,6 +37,7 @@ export function createCheckRun(world: World, repository: Repository, app: App, i
     completedAt: undefined,
     output: { title: null, summary: null, text: null },
     annotations: [],
+    actions: [],
     suiteId: suiteOf(repository, app, input.headSha ?? "") ?? world.identify("CheckSuite", "CS", {}).id,
   });
   apply(world, run, input);
@@ -59,6 +61,11 @@ function apply(world: World, run: CheckRun, input: CheckRunInput): void {
   if (input.detailsUrl) run.detailsUrl = input.detailsUrl;
   if (input.externalId) run.externalId = input.externalId;
   if (input.startedAt) run.startedAt = input.startedAt;
+  if (input.actions) run.actions = input.actions;
+  if (input.status && input.status !== "completed" && !input.conclusion) {
+    run.conclusion = null;
+    run.completedAt = undefined;
+  }
   if (input.conclusion) {
     run.status = "completed";
     run.conclusion = input.conclusion;
@@ -79,7 +86,23 @@ function suiteOf(repository: Repository, app: App, sha: string): number | undefi
   return repository.checkRuns.find((run) => run.app === app && run.headSha === sha)?.suiteId;
 }
 
-function emit(world: World, run: CheckRun, action: string): void {
+/** Somebody presses a button of a check run. GitHub tells only the App that made it. */
+export function requestAction(world: World, run: CheckRun, sender: User, identifier: string): void {
+  emit(world, run, "requested_action", { sender, onlyTo: run.app, extra: { requested_action: { identifier } } });
+}
+
+/** Somebody asks for a check run to be done again. GitHub tells only the App that made it, which decides what to do. */
+export function rerequest(world: World, run: CheckRun, sender: User): void {
+  emit(world, run, "rerequested", { sender, onlyTo: run.app });
+}
+
+/** Announces a check run as it is now. */
+export function emit(
+  world: World,
+  run: CheckRun,
+  action: string,
+  options: { sender?: User; onlyTo?: App; extra?: Record<string, unknown> } = {},
+): void {
   const shown = checkRunJson(world, run);
   const suite = `${repositoryUrl(world, run.repository)}/check-suites/${run.suiteId}`;
   const branch = [...run.repository.issues.values()].find((issue) => issue.pull?.headSha === run.headSha)?.pull
@@ -88,8 +111,10 @@ function emit(world: World, run: CheckRun, action: string): void {
     event: "check_run",
     action,
     repository: run.repository,
-    sender: run.app.bot,
+    sender: options.sender ?? run.app.bot,
+    onlyTo: options.onlyTo,
     body: {
+      ...options.extra,
       check_run: {
         ...shown,
         check_suite: {

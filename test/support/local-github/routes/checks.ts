@@ -1,4 +1,11 @@
-import { type CheckRunInput, changeCheckRun, createCheckRun, createStatus, latestStatuses } from "../domain/checks.ts";
+import {
+  type CheckRunInput,
+  changeCheckRun,
+  createCheckRun,
+  createStatus,
+  latestStatuses,
+  rerequest,
+} from "../domain/checks.ts";
 import { commitOf } from "../domain/pulls.ts";
 import { ApiError, forbidden, notFound } from "../errors.ts";
 import { type Call, created, ok, type Route, route } from "../http.ts";
@@ -24,6 +31,13 @@ export const checkRoutes: Route[] = [
     changeCheckRun(call.world, run, input(call));
     return ok(checkRunJson(call.world, run));
   }),
+  route(`POST ${RUN}/rerequest`, { needs: ["checks:write"] }, (call) => {
+    const run = runOf(call);
+    if (call.actor.app && call.actor.app !== run.app) throw forbidden("This check run is not rerequestable");
+    if (run.status !== "completed") throw new ApiError(422, "This check run is not rerequestable");
+    rerequest(call.world, run, call.actor.user);
+    return created({});
+  }),
   route(`GET ${RUN}/annotations`, { needs: ["checks:read"] }, (call) => {
     const run = runOf(call);
     const blob = `${repositoryUrl(call.world, run.repository)}/git/blobs/${run.headSha}`;
@@ -46,7 +60,7 @@ export const checkRoutes: Route[] = [
       .filter((run) => !status || run.status === status)
       .filter((run) => !appId || run.app.id === Number(appId));
     const latest = runs.filter(
-      (run) => !runs.some((other) => other.id > run.id && other.name === run.name && other.app === run.app),
+      (run) => !runs.some((other) => other.id > run.id && other.name === run.name && other.suiteId === run.suiteId),
     );
     return call.page(
       (filter === "all" ? runs : latest).toReversed(),
@@ -112,5 +126,6 @@ function input(call: Call): CheckRunInput {
     startedAt: body.started_at === undefined ? undefined : new Date(body.started_at),
     completedAt: body.completed_at === undefined ? undefined : new Date(body.completed_at),
     output: body.output,
+    actions: body.actions,
   };
 }

@@ -65,6 +65,8 @@ export const pullRoutes: Route[] = [
     const sha = call.params.commit_sha ?? "";
     const found: Pull[] = [];
     for (const pull of pullsOf(call.repository)) {
+      // What only a fork has is associated with nothing here: its own repository lists it.
+      if (pull.headRepository !== call.repository && pull.mergeCommitSha !== sha) continue;
       const commits = await pullCommits(pull);
       if (pull.mergeCommitSha === sha || commits.some((commit) => commit.sha === sha)) found.push(pull);
     }
