@@ -11,8 +11,16 @@ export const promptNames = [
   "simplest-change",
   "address-review",
   "resolve-conflict",
+  "analyse-failure",
+  "fix-failure",
+  "review-group",
+  "verify-findings",
+  "answer-reply",
 ] as const;
 export type PromptName = (typeof promptNames)[number];
+
+/** The reviewers that every repository has; each is `prompts/reviewers/<name>.md`. */
+const reviewerNames = ["security", "performance", "quality", "architecture"] as const;
 
 /** A prompt with its values filled in. The system part is the same for every call of the same version, so it can be cached. */
 export interface RenderedPrompt {
@@ -53,6 +61,13 @@ export function renderPrompt(name: PromptName, values: Record<string, string> = 
   // One pass, so that braces inside of a value stay what they are.
   const task = template.task.replaceAll(/\{\{([a-zA-Z]+)\}\}/g, (_match, key: string) => values[key] ?? "");
   return { version: template.version, system: template.system, task: task.trim() };
+}
+
+/** What a built-in reviewer looks for; undefined for a name that is not built in. It stands in the task, behind what all reviewers share. */
+export function reviewerInstructions(name: string): { version: string; text: string } | undefined {
+  if (!reviewerNames.some((known) => known === name)) return undefined;
+  const { matter, body } = readMarkdown(`reviewers/${name}.md`);
+  return { version: String(matter.version), text: body.trim() };
 }
 
 /**

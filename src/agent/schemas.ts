@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { FailureCategory } from "../config/repository.ts";
 
 const line = z.string().max(2_000);
 
@@ -41,3 +42,25 @@ export const Analysis = z.object({
   alreadyDoneEvidence: line.optional().meta({ description: "With already-done: the file and the lines that show it." }),
 });
 export type Analysis = z.infer<typeof Analysis>;
+
+/** What the model makes of a failed check (F4). */
+export const FailureAnalysis = z.object({
+  category: FailureCategory.meta({ description: "What kind of failure it is." }),
+  rootCause: line.meta({ description: "Why it fails, in one to three sentences that name file and symbol." }),
+  evidence: z
+    .array(z.string().min(1).max(400))
+    .min(1)
+    .max(5)
+    .meta({ description: "Quotes that show it, copied letter by letter from the log." }),
+  confidence: z.number().int().min(0).max(100).meta({ description: "How sure you are of the root cause." }),
+  fixable: z.boolean().meta({ description: "Whether a change of files in this repository can mend it." }),
+  strategy: line.meta({ description: "What to change to mend it, or what a person has to do." }),
+  complexity: z.enum(["trivial", "small", "large"]),
+  files: z.array(z.string().max(400)).max(20).meta({ description: "Files to change, most important first." }),
+  title: z
+    .string()
+    .min(1)
+    .max(120)
+    .meta({ description: "Subject of the commit without type and scope: imperative, lower case, no full stop." }),
+});
+export type FailureAnalysis = z.infer<typeof FailureAnalysis>;

@@ -66,16 +66,105 @@ const Guard = z.strictObject({
     .meta({ description: "More changed lines than this make a draft." }),
 });
 
-/** Whose pull requests are worked on when nobody asks for it (security.md M4): an association that GitHub reports, and listed bots. */
+/** Whose pull requests are worked on when nobody asks for it (security.md M4), and how often. */
 const authors = z.enum(["members", "all"]).default("members").meta({
   description:
-    "Whose pull requests are worked on without being asked: those of people who belong to the repository or its organisation, or everybody's.",
+    "Whose pull requests are worked on without being asked: those of people with write access, or everybody's.",
 });
 const bots = z
   .array(z.string().min(1).max(100))
   .max(20)
   .default([])
   .meta({ description: "Logins of bots whose pull requests are worked on too." });
+
+const perDay = z
+  .number()
+  .int()
+  .min(1)
+  .max(1_000)
+  .default(20)
+  .meta({ description: "At most so many runs a day are started without being asked." });
+
+const globs = z.array(z.string().min(1).max(200)).max(100);
+
+/** What a failure can be (product.md F4). */
+export const FailureCategory = z.enum([
+  "compilation",
+  "test",
+  "lint",
+  "format",
+  "types",
+  "dependency",
+  "configuration",
+  "deployment",
+  "infrastructure",
+  "timeout",
+  "flaky",
+]);
+export type FailureCategory = z.infer<typeof FailureCategory>;
+
+const Fix = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(false)
+    .meta({ description: "`true` looks into failed checks of pull requests; `/fix` works only then." }),
+  authors,
+  bots,
+  perDay,
+  threshold: z
+    .number()
+    .int()
+    .min(1)
+    .max(10)
+    .default(1)
+    .meta({ description: "How often a check must fail on a commit before it is looked into; `/fix` does not wait." }),
+  apply: z.enum(["verified", "ask"]).default("verified").meta({
+    description:
+      "`verified` pushes a fix that turned the failed command from red to green in the sandbox; `ask` offers every fix by a button.",
+  }),
+  categories: z
+    .array(FailureCategory)
+    .max(11)
+    .default(["compilation", "test", "lint", "format", "types", "dependency"])
+    .meta({ description: "Kinds of failures whose fix may be pushed; the fix of another kind is offered." }),
+  minConfidence: z
+    .number()
+    .int()
+    .min(0)
+    .max(100)
+    .default(70)
+    .meta({ description: "The fix of an analysis that is less sure than this is offered, not pushed." }),
+  paths: z
+    .strictObject({
+      allow: globs.default(["**"]).meta({ description: "Globs of the files that a pushed fix may change." }),
+      deny: globs.default([]).meta({ description: "Globs of the files that it may not change." }),
+    })
+    .prefault({}),
+  attemptsPerHead: z
+    .number()
+    .int()
+    .min(1)
+    .max(10)
+    .default(2)
+    .meta({ description: "How often a check is fixed before a person is asked; a person's push begins anew." }),
+  rerunsPerCommit: z
+    .number()
+    .int()
+    .min(0)
+    .max(5)
+    .default(1)
+    .meta({ description: "How often a flaky check is started again on one commit." }),
+  reviewers: z
+    .array(z.string().regex(/^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)?$/))
+    .max(20)
+    .default([])
+    .meta({ description: "People (`login`) and teams (`org/team`) that are asked besides the code's owners." }),
+  channels: z
+    .array(z.string().min(1).max(60))
+    .max(10)
+    .default([])
+    .meta({ description: "Names of the operator's channels that are told when a person is needed." }),
+});
 
 const reviewerName = /^[a-z][a-z0-9-]{0,30}$/;
 
@@ -88,6 +177,7 @@ const Review = z.strictObject({
     .meta({ description: "What starts a review besides `/review`: opened or reopened, marked as ready, new commits." }),
   authors,
   bots,
+  perDay,
   drafts: z
     .enum(["skip", "review"])
     .default("skip")
@@ -122,13 +212,9 @@ const Review = z.strictObject({
     .default("minor")
     .meta({ description: "Findings below it are counted, not shown." }),
   maxFindings: z.number().int().min(1).max(20).default(6).meta({ description: "At most so many findings are shown." }),
-  paths: z
-    .array(z.string().min(1).max(200))
-    .max(50)
-    .default([])
-    .meta({
-      description: "Globs of the files to look at; all by default. A glob that begins with `!` leaves files out.",
-    }),
+  paths: z.array(z.string().min(1).max(200)).max(50).default([]).meta({
+    description: "Globs of the files to look at; all by default. A glob that begins with `!` leaves files out.",
+  }),
   decision: z.enum(["comment", "request-changes", "decide"]).default("comment").meta({
     description:
       "`request-changes` does so when a critical or major finding is shown; `decide` also approves when everything was looked at and nothing was found. Never on Millwright's own pull requests.",
@@ -177,6 +263,7 @@ export const RepositoryConfig = z.strictObject({
   commit: Commit.prefault({}),
   checks: Checks.prefault({}),
   guard: Guard.prefault({}),
+  fix: Fix.prefault({}),
   review: Review.prefault({}),
   limits: Limits.prefault({}),
 });

@@ -22,7 +22,13 @@ export interface Woken {
 }
 
 /** Greater goes first: a command answers at once, and work that people wait for in a review goes before new work. */
-const priorities: Record<string, number> = { "answer-command": 100, "iterate-pr": 10, "issue-to-pr": 0 };
+const priorities: Record<string, number> = {
+  "answer-command": 100,
+  "iterate-pr": 10,
+  "fix-check": 8,
+  "review-pr": 6,
+  "issue-to-pr": 0,
+};
 /** Runs of these take no turn and no lease, and are not what a cancel or a signal means (architecture.md rule 12). */
 const commands = ["answer-command"];
 

@@ -16,8 +16,21 @@ export const Work = z.object({
 });
 export type Work = z.infer<typeof Work>;
 
-export const PipelineName = z.enum(["issue-to-pr", "iterate-pr", "answer-command", "forget-data"]);
+export const PipelineName = z.enum([
+  "issue-to-pr",
+  "iterate-pr",
+  "fix-check",
+  "review-pr",
+  "answer-command",
+  "forget-data",
+]);
 export type PipelineName = z.infer<typeof PipelineName>;
+
+/** Pipelines that speak through a check run of this name on the head that they work on, not through a status comment. */
+export const checkRunNames: Partial<Record<PipelineName, string>> = {
+  "fix-check": "Millwright fix",
+  "review-pr": "Millwright review",
+};
 
 /** The act that asked for the run; decides which object is acknowledged and what is re-read before an effect. */
 const Trigger = z.discriminatedUnion("kind", [
@@ -29,12 +42,21 @@ const Trigger = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("comment"), commentId: z.number().int(), nodeId: z.string() }),
   z.object({ kind: z.literal("review"), reviewId: z.number().int(), nodeId: z.string() }),
-  z.object({ kind: z.literal("review-comment"), commentId: z.number().int(), nodeId: z.string() }),
+  z.object({
+    kind: z.literal("review-comment"),
+    commentId: z.number().int(),
+    nodeId: z.string(),
+    /** The comment that the thread begins with. */
+    inReplyTo: z.number().int().optional(),
+  }),
   z.object({ kind: z.literal("button") }),
   z.object({ kind: z.literal("state") }),
 ]);
 
-/** What `answer-command` is asked to do. `unlabelled`, `closed` and `orphaned` are states, not commands: nobody is asked for permission. */
+/**
+ * What `answer-command` is asked to do. `unlabelled`, `closed`, `orphaned`, `check-failed` and `check-passed` are states, not
+ * commands: nobody is asked for permission.
+ */
 export const CommandWord = z.enum([
   "stop",
   "retry",
@@ -42,6 +64,9 @@ export const CommandWord = z.enum([
   "help",
   "approve",
   "reject",
+  "reject-fix",
+  "rerun",
+  "explain",
   "plan-edited",
   "unknown",
   "unlabelled",
@@ -49,6 +74,8 @@ export const CommandWord = z.enum([
   "too-large",
   "changed",
   "orphaned",
+  "check-failed",
+  "check-passed",
 ]);
 export type CommandWord = z.infer<typeof CommandWord>;
 

@@ -11,6 +11,11 @@ export const OutcomeKind = z.enum([
   "superseded",
   "refused",
   "answered",
+  "fixed",
+  "offered",
+  "escalated",
+  "reviewed",
+  "nothing-to-say",
 ]);
 export type OutcomeKind = z.infer<typeof OutcomeKind>;
 
@@ -20,6 +25,14 @@ export const Outcome = z.object({
   reason: z.string(),
   detail: z.string().optional(),
   pullRequest: z.object({ number: z.number().int(), url: z.string() }).optional(),
+  /** How the check run ends that is the voice of a run without a status comment; neutral unless said: nothing is green by accident. */
+  check: z
+    .object({
+      conclusion: z.enum(["success", "neutral", "failure", "action_required"]),
+      title: z.string().max(120).optional(),
+      buttons: z.array(z.enum(["apply", "reject", "rerun", "explain"])).max(3),
+    })
+    .optional(),
 });
 export type Outcome = z.infer<typeof Outcome>;
 
@@ -41,4 +54,9 @@ export const endings: Record<OutcomeKind, Ending> = {
   superseded: { title: "Superseded by a newer request", emoji: "⏭️", label: undefined },
   refused: { title: "Not started", emoji: "🚫", label: undefined },
   answered: { title: "Answered", emoji: "💬", label: undefined },
+  fixed: { title: "Fixed", emoji: "✅", label: undefined },
+  offered: { title: "A fix is offered", emoji: "🩹", label: undefined },
+  escalated: { title: "Handed over to a person", emoji: "🙋", label: undefined },
+  reviewed: { title: "Reviewed", emoji: "🔎", label: undefined },
+  "nothing-to-say": { title: "Nothing to say", emoji: "👌", label: undefined },
 };

@@ -2,8 +2,11 @@ import { and, asc, desc, eq, sql } from "drizzle-orm";
 import { createBlobs } from "./blobs.ts";
 import type { Bucket } from "./bucket.ts";
 import { createBucketBlobs } from "./bucket-blobs.ts";
+import { createChecks } from "./checks.ts";
 import { type Database, type DatabaseOptions, openDatabase } from "./database.ts";
 import { createData } from "./forget.ts";
+import { createNotifications } from "./notifications.ts";
+import { createReviews } from "./reviews.ts";
 import { createRuns } from "./runs.ts";
 import { auditLog, notes, pullRequests, rateLimits } from "./schema.ts";
 import type { PullRequestRow, Store } from "./store.ts";
@@ -36,7 +39,10 @@ export function createStore(database: Database, { bucket }: StoreOptions = {}): 
     runs: createRuns(db),
     usage: createUsage(db),
     pullRequests: createPullRequests(database),
+    ...createChecks(db),
+    reviews: createReviews(db),
     blobs: bucket ? createBucketBlobs(db, bucket) : createBlobs(db),
+    notifications: createNotifications(db),
     notes: createNotes(database),
     audit: createAudit(database),
     rateLimit: async (key, times, windowSeconds) => {

@@ -66,6 +66,71 @@ export interface AuditRow {
   at: string;
 }
 
+/** One review that was posted, or found nothing to say, for one head (R5). */
+export interface ReviewRow {
+  runKey: string;
+  repositoryId: number;
+  pullNumber: number;
+  baseSha: string;
+  headSha: string;
+  /** Scores, counts and what was not looked at. */
+  content: unknown;
+  createdAt: string;
+}
+
+/** One finding of a pull request through all its pushes, by its fingerprint (R6). */
+export interface FindingRow {
+  repositoryId: number;
+  pullNumber: number;
+  fingerprint: string;
+  /** The run that found it last. */
+  runKey: string;
+  reviewers: string[];
+  category: string;
+  severity: string;
+  path: string;
+  line: number;
+  title: string;
+  state: "open" | "suppressed" | "resolved" | "dismissed";
+  /** Why it was not shown. */
+  suppressed?: string;
+  /** GitHub's id of the comment that shows it. */
+  commentId?: number;
+  /** How people took it. */
+  accepted?: "thumbs-up" | "thumbs-down" | "resolved" | "changed-line";
+}
+
+/** How the findings that were shown were taken, by reviewer and category. */
+export interface Acceptance {
+  reviewer: string;
+  category: string;
+  shown: number;
+  thumbsUp: number;
+  thumbsDown: number;
+  resolved: number;
+  changedLine: number;
+}
+
+/** Something that people are to be told on one channel; `key` names what is told to whom. */
+export interface NewNotification {
+  key: string;
+  repositoryId: number;
+  runKey: string;
+  channel: string;
+  content: unknown;
+}
+
+/** A notification that one process sends now. */
+export interface TakenNotification {
+  key: string;
+  runKey: string;
+  channel: string;
+  content: unknown;
+  /** 1 when it is sent for the first time. */
+  attempt: number;
+  createdAt: Date;
+}
+
 /** Where a sweep is in one page of one list; `schema.ts` says what the fields mean. */
 export interface SweepList {
   installationId: number;
@@ -74,6 +139,25 @@ export interface SweepList {
   etag: string;
   readUntil?: Date;
   content?: unknown;
+}
+
+/** One check on one commit. */
+export interface CheckOnCommit {
+  repositoryId: number;
+  checkName: string;
+  sha: string;
+}
+
+/** A fix that was made and not pushed; `content` is what publishes it. */
+export interface OfferRow {
+  /** Of the run that made it. */
+  runKey: string;
+  repositoryId: number;
+  pullNumber: number;
+  headSha: string;
+  content: unknown;
+  state: "open" | "applied" | "rejected";
+  decidedBy: string | undefined;
 }
 
 /** Everything that is remembered between steps and runs. PGlite and PostgreSQL alike. */
@@ -124,6 +208,48 @@ export interface Store {
     /** All that are open as far as we know. */
     open(): Promise<PullRequestRow[]>;
   };
+  reviews: {
+    /** Find-or-create by run. */
+    put(row: Omit<ReviewRow, "createdAt">): Promise<void>;
+    /** The newest of a pull request. */
+    last(repositoryId: number, pullNumber: number): Promise<ReviewRow | undefined>;
+    findings(repositoryId: number, pullNumber: number): Promise<FindingRow[]>;
+    /** Find-or-create by fingerprint; updates what changed, and keeps how people took it unless that is given. */
+    putFindings(rows: FindingRow[]): Promise<void>;
+    findingOfComment(repositoryId: number, commentId: number): Promise<FindingRow | undefined>;
+    acceptance(repositoryId: number): Promise<Acceptance[]>;
+  };
+  /** The ledger of checks (product.md F5, F6). */
+  checks: {
+    /** Each answer is kept once, by its `resultId`. */
+    recordResults(rows: readonly (CheckOnCommit & { resultId: string; passed: boolean; at: Date })[]): Promise<void>;
+    failures(check: CheckOnCommit): Promise<number>;
+    /** Names of the checks that failed on this commit. */
+    failedOn(repositoryId: number, sha: string): Promise<string[]>;
+    /** Commits on which it failed and passed, and their share of all its commits, where old evidence counts less. */
+    flakiness(check: Omit<CheckOnCommit, "sha">): Promise<{ flakyCommits: number; share: number }>;
+    /** Once for each run, kind and check. */
+    addAttempt(row: CheckOnCommit & { runKey: string; kind: "fix" | "rerun" }): Promise<void>;
+    /** How many attempts other runs made, and when the last one began. */
+    attempts(
+      check: CheckOnCommit,
+      kind: "fix" | "rerun",
+      exceptRunKey: string,
+    ): Promise<{ count: number; lastAt: Date | undefined }>;
+    /** The attempts at a head count for the head that a run of ours pushed on it: a fix does not begin the count anew. */
+    followPush(repositoryId: number, fromSha: string, toSha: string): Promise<void>;
+  };
+  /** What a model made of a failure, by the hash of all that it depends on (F4). */
+  analyses: {
+    get(key: string): Promise<unknown>;
+    put(key: string, repositoryId: number, content: unknown): Promise<void>;
+  };
+  offers: {
+    put(row: Omit<OfferRow, "state" | "decidedBy">): Promise<void>;
+    get(runKey: string): Promise<OfferRow | undefined>;
+    /** False when it was decided on before. */
+    decide(runKey: string, state: "applied" | "rejected", by: string): Promise<boolean>;
+  };
   blobs: {
     /** Content-addressed: returns the reference. The repository is kept for P15, the run for retention. */
     put(
@@ -132,6 +258,21 @@ export interface Store {
     ): Promise<string>;
     get(reference: string): Promise<Buffer | undefined>;
     text(reference: string): Promise<string | undefined>;
+  };
+  /** What people are to be told outside of GitHub (P7). */
+  notifications: {
+    /** Keeps what was not filed before, by key; returns those keys. */
+    file(rows: readonly NewNotification[]): Promise<string[]>;
+    /**
+     * Gives the channel's most overdue one to one process: nobody else gets it within the lease, or before it is settled.
+     * Each time counts as an attempt. Undefined when nothing is due.
+     */
+    take(channel: string, leaseSeconds: number): Promise<TakenNotification | undefined>;
+    /** How it ended. Without effect when the lease ended and another process has taken it meanwhile. */
+    sent(taken: TakenNotification): Promise<void>;
+    failed(taken: TakenNotification, why: string): Promise<void>;
+    /** Due again in so many seconds; `holdChannel`: so is everything else for the channel. */
+    retry(taken: TakenNotification, options: { seconds: number; why: string; holdChannel: boolean }): Promise<void>;
   };
   /** A small remembered value per key, for example the transcript reference of a slice; last write wins. */
   notes: {

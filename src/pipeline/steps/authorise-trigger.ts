@@ -4,13 +4,13 @@ import { permissionOf } from "../../github/permission.ts";
 import { reactToTrigger } from "../../github/reactions.ts";
 import { replyMarker, statusMarker } from "../../policy/markers.ts";
 import { accountServed, mayAnswer, mayTrigger } from "../../policy/who-may-trigger.ts";
-import { dollars, renderStatus } from "../../status/render.ts";
+import { renderStatus } from "../../status/render.ts";
 import { statusView } from "../../status/view.ts";
-import type { Spent } from "../../store/store.ts";
 import type { Deps } from "../deps.ts";
-import { workKeyOf } from "../intent.ts";
+import { checkRunNames, workKeyOf } from "../intent.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Ended, ended } from "./shapes.ts";
+import { whyNotAdmitted } from "./support/admission.ts";
 import { place } from "./support/repository.ts";
 import { whyUnwritable } from "./support/truth.ts";
 
@@ -43,10 +43,11 @@ async function answerTrigger(deps: Deps, ctx: StepContext): Promise<{ kind: "aut
     return ended({ kind: "refused", reason: refusal.sentence });
   }
   await resolveWorkKey(deps, ctx);
-  if (ctx.intent.pipeline === "answer-command") return { kind: "authorised" };
+  const { pipeline, trigger } = ctx.intent;
+  if (pipeline === "answer-command" || trigger.kind === "state") return { kind: "authorised" };
   const octokit = await ctx.github(writeIssues);
   await ctx.effect("acknowledge", () => reactToTrigger(octokit, ctx.intent, "eyes"));
-  await createStatusComment(deps, ctx);
+  if (checkRunNames[pipeline] === undefined) await createStatusComment(deps, ctx);
   return { kind: "authorised" };
 }
 
@@ -67,13 +68,16 @@ async function whyRefused(deps: Deps, ctx: StepContext): Promise<Refusal | undef
       silent: intent.trigger.kind === "state",
     };
   }
+  // What a state starts is switched on and limited by the repository's configuration, which `read-pull-request` reads.
   if (intent.trigger.kind === "state") return undefined;
   return (
     (await whyNotAllowed(deps, ctx)) ??
-    (intent.pipeline === "answer-command"
-      ? undefined
-      : await deps.store.usage.admit(ctx.runKey, (spent) => whyNotToday(spent, deps, ctx)))
+    (intent.pipeline === "answer-command" ? undefined : spoken(await whyNotAdmitted(deps, ctx)))
   );
+}
+
+function spoken(sentence: string | undefined): Refusal | undefined {
+  return sentence === undefined ? undefined : { sentence, silent: false };
 }
 
 /** A short control word concerns us only where a run of ours, or a pull request of ours, is. */
@@ -128,35 +132,6 @@ async function whyNotAllowed(deps: Deps, ctx: StepContext): Promise<Refusal | un
     sentence: `@${intent.actor.login} cannot start this: ${allowed.reason}`,
     silent: intent.trigger.kind === "review",
   };
-}
-
-function whyNotToday(spent: Spent, deps: Deps, ctx: StepContext): Refusal | undefined {
-  const { limits } = deps.operator;
-  const used: [exceeded: boolean, sentence: string][] = [
-    [
-      spent.subjectDayRuns > limits.subjectDayRuns,
-      `The limit of ${limits.subjectDayRuns} runs a day for this issue is used up.`,
-    ],
-    [
-      spent.repositoryDay.runs > limits.repositoryDay.runs,
-      `The limit of ${limits.repositoryDay.runs} runs a day for this repository is used up.`,
-    ],
-    [
-      spent.accountDay.runs > limits.accountDay.runs,
-      `The limit of ${limits.accountDay.runs} runs a day for ${ctx.intent.work.owner} is used up.`,
-    ],
-    [
-      spent.repositoryDay.costUsd >= limits.repositoryDay.usd,
-      `Today's budget of ${dollars(limits.repositoryDay.usd)} for this repository is used up.`,
-    ],
-    [
-      spent.accountDay.costUsd >= limits.accountDay.usd,
-      `Today's budget of ${dollars(limits.accountDay.usd)} for ${ctx.intent.work.owner} is used up.`,
-    ],
-    [spent.day.costUsd >= limits.day.usd, `Today's budget of ${dollars(limits.day.usd)} is used up.`],
-  ];
-  const first = used.find(([exceeded]) => exceeded);
-  return first === undefined ? undefined : { sentence: `${first[1]} It is renewed at 00:00 UTC.`, silent: false };
 }
 
 /** 👎 and one line; at most a few a day for one person, so that nobody can make us talk without end. */

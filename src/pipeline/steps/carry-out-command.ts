@@ -11,6 +11,7 @@ import type { Deps } from "../deps.ts";
 import { branchOf, Intent } from "../intent.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
+import { carryOutCheckCommand } from "./support/check-commands.ts";
 import { readDocument } from "./support/documents.ts";
 import { botPerson } from "./support/people.ts";
 import { readPlanEdit } from "./support/plan.ts";
@@ -51,6 +52,12 @@ export const carryOutCommand = defineStep({
         return say(deps, ctx, triggerAgain(ctx));
       case "orphaned":
         return removeOrphan(deps, ctx);
+      case "reject-fix":
+      case "rerun":
+      case "explain":
+      case "check-failed":
+      case "check-passed":
+        return carryOutCheckCommand(deps, ctx, command);
       case "help":
       case "unknown":
       case undefined:
@@ -151,9 +158,10 @@ async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
   const [active] = (await activeRuns(deps, ctx)).filter((run) => run.intent.id !== id);
   if (active !== undefined) return say(deps, ctx, `Run \`${active.runKey}\` is still active; write \`/stop\` first.`);
   const runs = await deps.store.runs.ofWork(ctx.workKey);
-  const last = runs.find((run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr");
+  const last = runs.find((run) => run.pipeline !== "answer-command");
   if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
-  const { textBlob: _, ...kept } = last.intent;
+  // What a state started is tried again at the head as it is now.
+  const { textBlob: _, headSha: __, ...kept } = last.intent;
   const { actor, at, deliveryId } = ctx.intent;
   // The threads of a review are found by its id.
   const trigger = last.intent.trigger.kind === "review" ? last.intent.trigger : ctx.intent.trigger;
@@ -305,9 +313,7 @@ async function planEdited(deps: Deps, ctx: StepContext): Promise<Outcome> {
 }
 
 async function status(deps: Deps, ctx: StepContext): Promise<Outcome> {
-  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter(
-    (run) => run.pipeline === "issue-to-pr" || run.pipeline === "iterate-pr",
-  );
+  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter((run) => run.pipeline !== "answer-command");
   const [last] = runs;
   if (last === undefined) return say(deps, ctx, "No run of mine here yet.");
   const usage = await deps.store.usage.ofRun(last.runKey);

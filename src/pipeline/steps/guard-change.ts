@@ -63,11 +63,20 @@ async function isOwnRepository(deps: Deps, ctx: StepContext, base: Base): Promis
 /** Paths that the person who asked named: a mode change on one of them was asked for. */
 async function requestedPaths(deps: Deps, plan: Plan): Promise<string[]> {
   const task = await readDocument(deps, plan.taskBlob, Task);
-  const said =
-    task.kind === "implement"
-      ? [task.issue.title, task.issue.body, task.issue.instructions ?? ""]
-      : [task.review.request, ...task.review.threads.map((thread) => thread.path)];
+  const said = requestOf(task);
   return [...new Set(said.join(" ").match(/[\w.-]+(?:\/[\w.-]+)+|[\w-]+\.\w{1,8}/g) ?? [])].slice(0, 200);
+}
+
+/** What a person asked for; a failed check asks for nothing by name. */
+function requestOf(task: Task): string[] {
+  switch (task.kind) {
+    case "implement":
+      return [task.issue.title, task.issue.body, task.issue.instructions ?? ""];
+    case "address-review":
+      return [task.review.request, ...task.review.threads.map((thread) => thread.path)];
+    case "fix-check":
+      return [];
+  }
 }
 
 function blocked(findings: Finding[]): Outcome {

@@ -11,6 +11,7 @@ import { openPullRequest } from "./open-pull-request.ts";
 import { prepareEnvironment } from "./prepare-environment.ts";
 import { publishChange } from "./publish-change.ts";
 import { readIssue } from "./read-issue.ts";
+import { readPullRequest } from "./read-pull-request.ts";
 import { readRepository } from "./read-repository.ts";
 import { readReview } from "./read-review.ts";
 import { replyThreads } from "./reply-threads.ts";
@@ -35,6 +36,7 @@ export const steps = {
   "prepare-environment": prepareEnvironment,
   "publish-change": publishChange,
   "read-issue": readIssue,
+  "read-pull-request": readPullRequest,
   "read-repository": readRepository,
   "read-review": readReview,
   "reply-threads": replyThreads,

@@ -6,10 +6,11 @@ import { statusMarker } from "../../policy/markers.ts";
 import { renderStatus } from "../../status/render.ts";
 import { statusView } from "../../status/view.ts";
 import type { Deps } from "../deps.ts";
-import { branchOf } from "../intent.ts";
+import { branchOf, checkRunNames } from "../intent.ts";
 import { endings, Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { emptyCommitNote } from "./open-draft.ts";
+import { endCheckRun } from "./support/check-voice.ts";
 import { place } from "./support/repository.ts";
 
 /**
@@ -23,9 +24,14 @@ export const reportOutcome = defineStep({
   async run({ outcome }, deps, ctx) {
     await deps.workspaces.remove(ctx.runKey);
     const before = await deps.store.runs.get(ctx.runKey);
-    if (before?.statusCommentId === undefined) return {};
+    const hasCheckRun = checkRunNames[ctx.intent.pipeline] !== undefined;
+    if (before === undefined || (before.statusCommentId === undefined && !hasCheckRun)) return {};
     const { statusCommentId } = before;
     try {
+      if (hasCheckRun) {
+        await endCheckRun(deps, ctx, outcome);
+        return {};
+      }
       const removed = await removeUnpublishedBranch(deps, ctx, outcome);
       const view = await statusView(deps.store, deps.operator, ctx.runKey);
       if (view === undefined) return {};

@@ -19,7 +19,7 @@ export const selectContext = defineStep({
   async run({ base, issueBlob, headSha }, deps, ctx) {
     const { installationId, repositoryId } = ctx.intent.work;
     const issue = await readDocument(deps, issueBlob, IssueText);
-    const tree = await deps.workspaces.source(repositoryRef(ctx.intent), headSha ?? base.baseSha);
+    const tree = await deps.workspaces.source(repositoryRef(ctx.intent, base), headSha ?? base.baseSha);
     const said = [
       issue.instructions,
       issue.answer,
@@ -29,7 +29,11 @@ export const selectContext = defineStep({
     const ranked = await rankFiles({
       tree,
       issue: { title: issue.title, body: issue.body, comments: said.filter((text) => text !== undefined) },
-      cacheDirectory: contextIndexDirectory(deps.operator.dataDirectory, installationId, repositoryId),
+      // What a fork holds is not kept beside the repository's own.
+      cacheDirectory:
+        base.trust === "fork"
+          ? undefined
+          : contextIndexDirectory(deps.operator.dataDirectory, installationId, repositoryId),
       limit: 60,
       signal: ctx.signal,
     });

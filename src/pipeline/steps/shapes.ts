@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Analysis } from "../../agent/schemas.ts";
+import { Analysis, FailureAnalysis } from "../../agent/schemas.ts";
 import { Outcome } from "../outcome.ts";
 
 /** A step that found an expected ending says so as a value; the pipeline passes it on. */
@@ -14,7 +14,12 @@ export function ended(outcome: Outcome): Ended {
 export const Base = z.object({
   kind: z.literal("read"),
   baseRef: z.string(),
+  /** The commit that the work begins at; of a pull request the merge base. */
   baseSha: z.string(),
+  /** Where instructions are read, where that is not the base: the default branch's commit (B5). */
+  instructionsSha: z.string().optional(),
+  /** Whose objects the work is on: a fork's lie in a store of their own (security.md M14). The repository's own unless said. */
+  trust: z.enum(["own", "fork"]).optional(),
   private: z.boolean(),
   /** The repository's configuration as it was at the pinned default branch. */
   configBlob: z.string(),
@@ -38,6 +43,27 @@ export const Base = z.object({
   opaque: z.array(z.string()).max(20),
 });
 export type Base = z.infer<typeof Base>;
+
+/** A pull request as it was when the run began. */
+export const PullFacts = z.object({
+  number: z.number().int(),
+  title: z.string(),
+  headSha: z.string(),
+  headRef: z.string(),
+  author: z.string(),
+  authorId: z.number().int(),
+  /** Its head is in another repository: nothing is pushed to it, and nothing of it runs with more rights than a stranger has. */
+  fork: z.boolean(),
+  draft: z.boolean(),
+  /** This App opened it. */
+  ours: z.boolean(),
+  /** Title and body, as `PullText`. */
+  textBlob: z.string(),
+});
+export type PullFacts = z.infer<typeof PullFacts>;
+
+export const PullText = z.object({ title: z.string(), body: z.string() });
+export type PullText = z.infer<typeof PullText>;
 
 /** What is going to be done, in the words of a commit; the whole task is in the blob. */
 export const Plan = z.object({
@@ -148,9 +174,32 @@ export const ReviewRequest = z.object({
 });
 export type ReviewRequest = z.infer<typeof ReviewRequest>;
 
+/** Which check failed, as steps tell one another; the name is a stranger's. */
+export const FailedCheckRef = z.object({
+  kind: z.enum(["job", "check", "status"]),
+  id: z.number().int(),
+  name: z.string().max(400),
+  appSlug: z.string().max(100),
+  workflowRunId: z.number().int().optional(),
+  url: z.string().max(500),
+});
+export type FailedCheckRef = z.infer<typeof FailedCheckRef>;
+
+/** A failed check as the model and people see it. */
+export const Failure = z.object({
+  /** Names of the checks that fail. */
+  checks: z.array(z.string()).max(20),
+  /** What the distilled logs say, within a token budget. */
+  log: z.string(),
+  analysis: FailureAnalysis,
+  pullRequest: z.object({ number: z.number().int(), title: z.string(), body: z.string() }),
+});
+export type Failure = z.infer<typeof Failure>;
+
 /** The writing agent's task, filed once and read by every slice. */
 export const Task = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("implement"), analysis: Analysis, issue: IssueText }),
   z.object({ kind: z.literal("address-review"), review: ReviewRequest }),
+  z.object({ kind: z.literal("fix-check"), failure: Failure }),
 ]);
 export type Task = z.infer<typeof Task>;

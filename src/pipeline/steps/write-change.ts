@@ -130,7 +130,14 @@ function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>
 }
 
 function taskData(task: Task) {
-  return task.kind === "address-review" ? task.review : { issue: task.issue, plan: task.analysis };
+  switch (task.kind) {
+    case "implement":
+      return { issue: task.issue, plan: task.analysis };
+    case "address-review":
+      return task.review;
+    case "fix-check":
+      return task.failure;
+  }
 }
 
 async function writingPrompt(
@@ -160,6 +167,12 @@ async function writingPrompt(
         start.conflicts,
       );
     return promptFor(deps, ctx, base, "address-review", { review: task.review, context }, touched);
+  }
+  if (task.kind === "fix-check") {
+    const touched = task.failure.analysis.files;
+    if (failures !== undefined)
+      return promptFor(deps, ctx, base, "fix-checks", { task: taskData(task), failures }, touched);
+    return promptFor(deps, ctx, base, "fix-failure", { failure: task.failure, context }, touched);
   }
   const { analysis: plan, issue } = task;
   const touched = plan.relevantFiles.map((file) => file.path);

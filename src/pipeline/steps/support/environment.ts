@@ -45,7 +45,15 @@ export async function ensureEnvironment(
 ): Promise<Environment> {
   if (commands.setup.length === 0) return { kind: "none" };
   const own = await manifestsOf(job, sha);
-  const trusted = sha === base.baseSha || JSON.stringify(own) === JSON.stringify(await manifestsOf(job, base.baseSha));
+  const isFork = base.trust === "fork";
+  const asOnBase = sha === base.baseSha || JSON.stringify(own) === JSON.stringify(await manifestsOf(job, base.baseSha));
+  if (isFork && !asOnBase)
+    return {
+      kind: "failed",
+      message: "The fork changes what is installed, and a fork's manifests are never installed.",
+    };
+  // Beside unchanged manifests a fork may have changed the scripts that they name.
+  const trusted = asOnBase && !isFork;
   const setup = commands.setup.map((command) => ({ ...command, run: trusted ? command.run : command.withoutScripts }));
   const impossible = setup.find((command) => command.run === undefined);
   if (impossible !== undefined) {
@@ -59,8 +67,9 @@ export async function ensureEnvironment(
   const key = environmentKey({
     installationId,
     repositoryId,
+    // What is kept was installed by the repository's own jobs: a fork's saves nothing.
     trust: "own",
-    setup: runnable,
+    setup: isFork ? commands.setup.map((command) => ({ ...command, run: command.run ?? "" })) : runnable,
     lockfiles: own,
     toolchain: deps.sandbox.describe(),
   });

@@ -39,12 +39,13 @@ function instructionPaths(touched: string[]): string[] {
 async function instructions(deps: Deps, ctx: StepContext, base: Base, touched: string[]): Promise<string> {
   const config: RepositoryConfig = await configOf(deps, base);
   const repository = repositoryRef(ctx.intent);
-  const tree = await deps.workspaces.source(repository, base.baseSha);
+  const pinnedSha = base.instructionsSha ?? base.baseSha;
+  const tree = await deps.workspaces.source(repository, pinnedSha);
   const present = new Set((await tree.files()).map((file) => file.path));
   const blocks: string[] = [];
   let bytes = 0;
   for (const path of instructionPaths(touched).filter((one) => present.has(one))) {
-    const text = await deps.workspaces.readFile(repository, base.baseSha, path);
+    const text = await deps.workspaces.readFile(repository, pinnedSha, path);
     if (text === undefined || bytes + text.length > maxInstructionBytes) continue;
     bytes += text.length;
     blocks.push(asData(path, text));
