@@ -27,7 +27,7 @@ export function findDependencyChanges(files: readonly FileChange[]): Finding[] {
           "the package manager's settings were changed: they decide where packages come from",
         ),
       );
-    if (!lockfile.test(baseName(file.path))) continue;
+    if (!isLockfile(file.path)) continue;
     const folder = file.path.slice(0, file.path.lastIndexOf("/") + 1);
     const withManifest = manifests.some(
       (manifest) =>
@@ -45,6 +45,11 @@ export function findDependencyChanges(files: readonly FileChange[]): Finding[] {
 
 const lockfile =
   /^(?:package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|deno\.lock|Cargo\.lock|poetry\.lock|uv\.lock|pdm\.lock|pylock(?:\.\w+)?\.toml|Pipfile\.lock|Gemfile\.lock|gems\.locked|composer\.lock|go\.sum|go\.work\.sum|gradle\.lockfile|verification-metadata\.xml|packages\.lock\.json)$/i;
+/** Whether a package manager wrote the file, to say exactly what is installed. */
+export function isLockfile(path: string): boolean {
+  return lockfile.test(baseName(path));
+}
+
 const packageManagerSettings =
   /^(?:\.npmrc|\.yarnrc(?:\.ya?ml)?|\.pnpmfile\.c?js|pnpm-workspace\.yaml|bunfig\.toml|pip\.conf|\.pypirc|nuget\.config|settings\.gradle(?:\.kts)?|gradle-wrapper\.properties|maven-wrapper\.properties|rust-toolchain(?:\.toml)?|build\.rs|setup\.py)$/i;
 

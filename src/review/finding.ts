@@ -54,13 +54,9 @@ export const ReportedFinding = z.object({
     .optional()
     .meta({ description: "The kind of defect in two or three words joined by dashes: sql-injection, missing-await." }),
   title: z.string().min(1).max(200).meta({ description: "The defect in one short sentence, without a full stop." }),
-  scenario: z
-    .string()
-    .min(1)
-    .max(2_000)
-    .meta({
-      description: "With which input or state it fails, and what then happens. Concrete, two to four sentences.",
-    }),
+  scenario: z.string().min(1).max(2_000).meta({
+    description: "With which input or state it fails, and what then happens. Concrete, two to four sentences.",
+  }),
   suggestion: z.string().max(6_000).optional().meta({
     description:
       "What replaces the lines from `line` to `endLine`, complete and indented as in the file; empty to delete them. Only where it is the whole repair.",
