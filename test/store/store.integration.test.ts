@@ -13,7 +13,7 @@ import { type Intent, runKeyOf } from "../../src/pipeline/intent.ts";
 import { createBucket } from "../../src/store/bucket.ts";
 import { openDatabase } from "../../src/store/database.ts";
 import { type OpenStore, openStore } from "../../src/store/open-store.ts";
-import type { PullRequestRow } from "../../src/store/store.ts";
+import type { FindingRow, PullRequestRow } from "../../src/store/store.ts";
 import { processesWith } from "../run/child.ts";
 import { type LocalAws, startLocalAws } from "../support/local-aws/local-aws.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
@@ -93,6 +93,49 @@ function storeSuite(open: () => Promise<OpenStore>): void {
       const batch = await store.runs.file([told, found, labelled(4, "another", repositoryId)], () => 0);
       expect(batch.filter(({ repeated }) => !repeated)).toHaveLength(filed[0]?.runKey === runKeyOf(told) ? 1 : 0);
     }
+  });
+
+  test("reviews keeps findings by fingerprint, and counts how they were taken by reviewer and category", async () => {
+    const place = { repositoryId: 8_800, pullNumber: 3 };
+    const finding = (fingerprint: string, over: Partial<FindingRow> = {}): FindingRow => ({
+      ...place,
+      fingerprint,
+      runKey: "run-1",
+      reviewers: ["security"],
+      category: "injection",
+      severity: "major",
+      path: "a.ts",
+      line: 4,
+      title: "A query is built from text",
+      state: "open",
+      ...over,
+    });
+    await store.reviews.putFindings([
+      finding("f1", { commentId: 71, accepted: "thumbs-up" }),
+      finding("f2", { reviewers: ["quality", "security"], accepted: "changed-line" }),
+      finding("f3", { state: "suppressed", suppressed: "over-limit" }),
+    ]);
+    // Found again at another line, by another run: nobody has taken it back.
+    await store.reviews.putFindings([finding("f1", { commentId: 71, runKey: "run-2", line: 9 })]);
+    expect(await store.reviews.findingOfComment(place.repositoryId, 71)).toEqual(
+      finding("f1", { commentId: 71, runKey: "run-2", line: 9, accepted: "thumbs-up" }),
+    );
+    expect(await store.reviews.findingOfComment(1, 71)).toBeUndefined();
+    expect(await store.reviews.findings(place.repositoryId, 3)).toHaveLength(3);
+    expect(await store.reviews.findings(place.repositoryId, 4)).toEqual([]);
+    const none = { thumbsUp: 0, thumbsDown: 0, resolved: 0, changedLine: 0 };
+    expect(await store.reviews.acceptance(place.repositoryId)).toEqual([
+      { reviewer: "quality", category: "injection", shown: 1, ...none, changedLine: 1 },
+      { reviewer: "security", category: "injection", shown: 2, ...none, thumbsUp: 1, changedLine: 1 },
+    ]);
+    const review = { ...place, baseSha: "b", headSha: "h", content: { shown: 2 } };
+    await store.reviews.put({ ...review, runKey: "run-1" });
+    await store.reviews.put({ ...review, runKey: "run-2", headSha: "h2" });
+    await store.reviews.put({ ...review, runKey: "run-2", headSha: "h3" });
+    expect(await store.reviews.last(place.repositoryId, 3)).toMatchObject({ runKey: "run-2", headSha: "h3" });
+    await store.data.forgetRepository(place.repositoryId);
+    expect(await store.reviews.last(place.repositoryId, 3)).toBeUndefined();
+    expect(await store.reviews.findings(place.repositoryId, 3)).toEqual([]);
   });
 
   test("sweeps lets one worker sweep at a time, and remembers where it is", async () => {
