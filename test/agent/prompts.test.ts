@@ -11,6 +11,9 @@ const placeholders: Record<PromptName, string[]> = {
   "simplest-change": ["task", "failures"],
   "address-review": ["review", "context"],
   "resolve-conflict": ["task", "conflicts"],
+  "review-group": ["reviewer", "focus", "language"],
+  "verify-findings": ["findings", "earlier", "code"],
+  "answer-reply": ["thread", "code", "language"],
 };
 const valuesOf = (name: PromptName) =>
   Object.fromEntries(placeholders[name].map((key) => [key, `<data name="${key}">\n"value of ${key}"\n</data>`]));
