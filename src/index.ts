@@ -8,8 +8,10 @@ import type { Known, Verdict } from "./handlers/handler.ts";
 import { issueClosed } from "./handlers/issue-closed.ts";
 import { issueCommented } from "./handlers/issue-commented.ts";
 import { issueLabeled } from "./handlers/issue-labeled.ts";
+import { pullRequestChanged } from "./handlers/pull-request-changed.ts";
 import { pullRequestClosed } from "./handlers/pull-request-closed.ts";
 import type { Receive } from "./handlers/receive.ts";
+import { reviewCommented } from "./handlers/review-commented.ts";
 import { reviewSubmitted } from "./handlers/review-submitted.ts";
 import { attachToProbot, stopOnSignals } from "./run/attach.ts";
 
@@ -25,6 +27,11 @@ export function routes(app: Probot, receive: Receive): void {
   on("issue_comment.edited", commentEdited);
   on(["issues.unlabeled", "issues.closed", "issues.deleted", "issues.transferred"], issueClosed);
   on("pull_request_review.submitted", reviewSubmitted);
+  on(
+    ["pull_request.opened", "pull_request.reopened", "pull_request.ready_for_review", "pull_request.synchronize"],
+    pullRequestChanged,
+  );
+  on("pull_request_review_comment.created", reviewCommented);
   on("pull_request.closed", pullRequestClosed);
   on("check_run.requested_action", buttonPressed);
   on(["installation.deleted", "installation.suspend"], installationRemoved);
