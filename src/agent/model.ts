@@ -29,6 +29,8 @@ export interface Prompt {
   system: string;
   /** The repository's instructions and map; a second cache mark stands behind it. */
   repository?: string;
+  /** The answer is about that part: it is never left out to make a prompt smaller. */
+  needsRepository?: boolean;
   /** What changes from call to call. */
   task: string;
 }
@@ -110,6 +112,8 @@ export interface Model {
   readonly contextWindowTokens: number;
   /** False when the model has no price of its own, so that costs are counted with the dearest price that is known. */
   readonly priceIsKnown?: boolean;
+  /** What an operator should know: guesses that were made about a model that nobody has described. */
+  readonly warnings?: readonly string[];
   object<T>(request: {
     prompt: Prompt;
     schema: ZodType<T>;

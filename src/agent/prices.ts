@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { OwnPrice } from "../config/models.ts";
 import { findModel } from "./known-models.ts";
 
 /** Dollars per million tokens. */
@@ -21,10 +22,14 @@ export interface TokenCounts {
   cacheWrite1hTokens: number;
 }
 
-/** The day on which the table was last compared with its source. */
+/** The day on which the oldest part of the table was last compared with its source. */
 export const pricesDate = "2026-11-21";
 
-/** Source: https://platform.claude.com/docs/en/about-claude/pricing, section "Model pricing". */
+/**
+ * Sources. Claude: https://platform.claude.com/docs/en/about-claude/pricing, section "Model pricing". OpenAI, looked up on
+ * 2026-11-26: https://developers.openai.com/api/docs/pricing and the pages of the models. Of GPT-5.6 Sol and Terra the
+ * prices before the discount that was promised until 2026-11-21.
+ */
 const table: Record<string, Price> = {
   "claude-fable-5-2": price(8, 40, 0.2),
   "claude-mythos-5-2": price(8, 40, 0.2),
@@ -49,21 +54,34 @@ const table: Record<string, Price> = {
   "claude-haiku-5-5": { ...price(0.1, 0.5), long: { aboveTokens: 100_000, ...price(0.5, 2.5) } },
   "claude-haiku-4-5": price(1, 5),
   "claude-3-5-haiku": price(0.8, 4),
+
+  "gpt-6.2-astra": longer(price(8, 40)),
+  "gpt-6.2-sol": longer(price(2, 10, 0.1)),
+  "gpt-6.1-sol": longer(price(2, 10, 0.1)),
+  "gpt-6.1-terra": longer(price(1, 5, 0.05)),
+  "gpt-6-astra": longer(price(10, 50, 1)),
+  "gpt-6-sol": longer(price(2, 10, 0.2)),
+  "gpt-6-luna": longer(price(0.1, 0.5, 0.01)),
+  "gpt-5.6-sol": longer(price(5, 30, 0.5)),
+  "gpt-5.6-terra": longer(price(2.5, 15, 0.25)),
+  "gpt-5.6-luna": longer(price(0.2, 1.2, 0.02)),
+  "gpt-5.5": longer(price(5, 30)),
+  "gpt-5.4": longer(price(2.5, 15, 0.25)),
+  "gpt-5.4-mini": price(0.75, 4.5, 0.075),
+  "gpt-5.2": price(1.75, 14),
+  "gpt-5.1": price(1.25, 10, 0.125),
+  "gpt-5": price(1.25, 10, 0.125),
+  "gpt-5-mini": price(0.25, 2, 0.025),
+  "gpt-5-nano": price(0.05, 0.4, 0.005),
+  "gpt-4.1": price(2, 8, 0.5),
+  "gpt-4.1-mini": price(0.4, 1.6, 0.1),
+  "gpt-4.1-nano": price(0.1, 0.4, 0.025),
+  "gpt-4o": price(2.5, 10, 1.25),
+  "gpt-4o-mini": price(0.15, 0.6, 0.075),
 };
 
-const dollars = z.number().nonnegative();
-
 /** The operator's own prices: a JSON object from a model's name to dollars per million tokens. */
-export const PriceOverrides = z.record(
-  z.string().min(1),
-  z.strictObject({
-    input: dollars,
-    output: dollars,
-    cacheRead: dollars.optional(),
-    cacheWrite5m: dollars.optional(),
-    cacheWrite1h: dollars.optional(),
-  }),
-);
+export const PriceOverrides = z.record(z.string().min(1), OwnPrice);
 export type PriceOverrides = z.infer<typeof PriceOverrides>;
 
 /** Reads a JSON file's text. Throws an error that names the source, the path, the rule and the value. */
@@ -119,6 +137,16 @@ export function dollarsOf(counts: TokenCounts, price: Price): number {
 /** Cache writes cost 1.25 times (5 minutes) and twice (1 hour) the input, reads a tenth unless stated. */
 function price(input: number, output: number, cacheRead = input / 10): Price {
   return { input, output, cacheRead, cacheWrite5m: input * 1.25, cacheWrite1h: input * 2 };
+}
+
+/** Of prompts with more than 272,000 tokens, prompt and cache cost twice as much, and the answer half as much again. */
+function longer(short: Price): Price {
+  const { input, output, cacheRead, cacheWrite5m, cacheWrite1h } = short;
+  const twice = { input: 2 * input, cacheRead: 2 * cacheRead, cacheWrite5m: 2 * cacheWrite5m };
+  return {
+    ...short,
+    long: { aboveTokens: 272_000, ...twice, cacheWrite1h: 2 * cacheWrite1h, output: 1.5 * output },
+  };
 }
 
 function dearest(): Price {

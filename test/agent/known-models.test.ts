@@ -40,7 +40,9 @@ test("factsOf says which models take a temperature", () => {
 });
 
 test("factsOf is careful about models that it does not know", () => {
-  expect(factsOf("claude-opus-7")).toEqual({
+  expect(factsOf("claude-opus-7")).toMatchObject({
+    known: false,
+    efforts: [],
     contextWindowTokens: 200_000,
     maxOutputTokens: 64_000,
     acceptsTemperature: false,

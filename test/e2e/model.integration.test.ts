@@ -101,7 +101,8 @@ describe("What was written when the writing came to no end", () => {
     });
     const issue = s.labelIssue();
     const run = await s.ended(issue);
-    const reason = "The change may not be finished: The model's provider did not accept Millwright's credentials.";
+    const reason =
+      "The change may not be finished: The model's provider did not accept Millwright's credentials (ANTHROPIC_API_KEY).";
     expect(run.outcome).toMatchObject({ kind: "draft", detail: expect.stringContaining(reason) });
     expect(await s.repository.file("src/slugify.js", pullOf(s, run).headRef)).toContain(written);
     expect(pullOf(s, run).issue.body).toContain(`What was not done\n\n- ${reason}`);

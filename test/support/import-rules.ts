@@ -77,6 +77,7 @@ const doors = {
   nodemailer: "notify/",
   "simple-git": "workspace/",
   "@anthropic-ai/sdk": "agent/",
+  openai: "agent/",
   "@anthropic-ai/sandbox-runtime": "sandbox/",
 };
 

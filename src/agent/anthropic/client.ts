@@ -2,8 +2,8 @@ import { AnthropicBedrock } from "@anthropic-ai/bedrock-sdk";
 import Anthropic from "@anthropic-ai/sdk";
 import type { BaseAnthropic } from "@anthropic-ai/sdk/client";
 import { AnthropicVertex } from "@anthropic-ai/vertex-sdk";
+import { watchedFetch } from "../loop/watched-fetch.ts";
 import type { AnthropicConfig } from "./config.ts";
-import { watchedFetch } from "./watched-fetch.ts";
 
 /** What the three clients have in common, as far as it is used here. */
 export interface Client {
@@ -22,7 +22,7 @@ export function createClient(config: AnthropicConfig): Client {
     maxRetries: 0,
     // Whatever goes wrong is thrown; the SDK would write to the console beside our own log.
     logLevel: "off" as const,
-    fetch: watchedFetch(config.fetch ?? globalThis.fetch, (config.idleTimeoutSeconds ?? 120) * 1000),
+    fetch: watchedFetch((config.idleTimeoutSeconds ?? 120) * 1000, config.fetch),
     ...(config.baseUrl === undefined ? {} : { baseURL: config.baseUrl }),
   };
   switch (config.provider) {

@@ -1,23 +1,19 @@
-import type { BetaTextBlockParam, BetaTool } from "@anthropic-ai/sdk/resources/beta/messages/messages";
-import type { Session } from "./session.ts";
-import type { Turn } from "./transcript.ts";
+import type { MessageCountTokensParams } from "@anthropic-ai/sdk/resources/beta/messages/messages";
+import type { Client } from "./client.ts";
 
 /** Counting takes well below a second; a server that says nothing must not use up the time of the work. */
 const countTimeoutMs = 20_000;
 
 /** The prompt's tokens as the provider counts them; undefined where it cannot count. Throws the signal's reason only. */
 export async function countTokens(
-  session: Session,
-  prompt: { system: BetaTextBlockParam[]; messages: Turn[]; tools?: unknown[] },
+  client: Client,
+  prompt: MessageCountTokensParams,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const { client, config } = session;
   try {
-    const { system, messages, tools = [] } = prompt;
-    const counted = await client.countTokens?.(
-      { model: config.model, system, messages, tools: tools as BetaTool[] },
-      { signal: AbortSignal.any([signal, AbortSignal.timeout(countTimeoutMs)]) },
-    );
+    const counted = await client.countTokens?.(prompt, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(countTimeoutMs)]),
+    });
     const tokens: unknown = counted?.input_tokens;
     return typeof tokens === "number" && tokens > 0 ? tokens : undefined;
   } catch {

@@ -1,8 +1,7 @@
 import type { BetaCacheControlEphemeral, BetaTextBlockParam } from "@anthropic-ai/sdk/resources/beta/messages/messages";
-import { factsOf } from "../known-models.ts";
+import { blocksOf, type Turn } from "../loop/transcript.ts";
 import type { Prompt } from "../model.ts";
 import type { AnthropicConfig } from "./config.ts";
-import { blocksOf, type Turn } from "./transcript.ts";
 
 /** Our own text first, cached for an hour; then what belongs to the repository, cached for five minutes. */
 export function systemBlocks(prompt: Prompt, withRepository = true): BetaTextBlockParam[] {
@@ -13,11 +12,6 @@ export function systemBlocks(prompt: Prompt, withRepository = true): BetaTextBlo
     blocks.push({ type: "text", text: prompt.repository, cache_control: { type: "ephemeral" } });
   }
   return blocks;
-}
-
-/** The temperature, for models that take one; else nothing, because they answer it with 400. */
-export function sampling(config: AnthropicConfig): { temperature?: number } {
-  return factsOf(config.model).acceptsTemperature ? { temperature: config.temperature ?? 0 } : {};
 }
 
 /**

@@ -1,18 +1,10 @@
 import { estimateTokens } from "../../policy/tokens.ts";
+import { argumentsProblem } from "../loop/transcript.ts";
+import type { Watched } from "../loop/wire.ts";
 
 /** What the SDK's two kinds of message streams have in common. */
 interface Stream {
   on(event: "streamEvent", listener: (event: unknown) => void): unknown;
-}
-
-/** What is known of a stream beside the message that the SDK makes of it. */
-export interface Watched {
-  /** What the stream said about its cost so far; undefined before the message has begun. */
-  usage(): Record<string, unknown> | undefined;
-  /** Tokens of what came so far, by our own estimate: only the end of a stream says what all of it cost. */
-  outputTokens(): number;
-  /** Why the arguments of a tool call cannot be used, once the stream has ended. */
-  problem(): string | undefined;
 }
 
 /**
@@ -39,7 +31,7 @@ export function watchStream(stream: Stream): Watched {
     usage: () => usage,
     outputTokens: () => tokens,
     problem: () =>
-      Array.from(json.values(), (parts) => problemOf(parts.join(""))).find((problem) => problem !== undefined),
+      Array.from(json.values(), (parts) => argumentsProblem(parts.join(""))).find((problem) => problem !== undefined),
   };
 }
 
@@ -50,15 +42,4 @@ interface Event {
   message?: { usage?: object } | null;
   usage?: object | null;
   delta?: { text?: unknown; thinking?: unknown; partial_json?: unknown } | null;
-}
-
-/** A call without arguments sends no JSON at all. */
-function problemOf(json: string): string | undefined {
-  if (json === "") return undefined;
-  try {
-    JSON.parse(json);
-    return undefined;
-  } catch (error) {
-    return `the arguments of a tool call are not JSON (${(error as Error).message.slice(0, 200)})`;
-  }
 }

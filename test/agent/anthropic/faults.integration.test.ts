@@ -176,9 +176,9 @@ describe("transient faults", () => {
 
 describe("faults that stay", () => {
   test.each([
-    [401, "authentication_error", "Look at the credentials."],
-    [403, "permission_error", "Look at the credentials."],
-    [404, "not_found_error", "Look at the model's name and the base address."],
+    [401, "authentication_error", "Look at the credentials (ANTHROPIC_API_KEY)."],
+    [403, "permission_error", "Look at the credentials (ANTHROPIC_API_KEY)."],
+    [404, "not_found_error", "Look at the model's name and the base address (MILLWRIGHT_MODEL, ANTHROPIC_BASE_URL)."],
     [400, "invalid_request_error", "no"],
   ])("a %i is thrown with what to look at, and is not transient", async (status, type, hint) => {
     const server = await raw(() => ({ status, body: errorBody(type) }));

@@ -58,3 +58,14 @@ export function parseTranscript(saved: readonly unknown[]): Turn[] {
 export function plainJson(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
+
+/** Why the arguments of a tool call cannot be used; a call without arguments sends no JSON at all. */
+export function argumentsProblem(json: string): string | undefined {
+  if (json === "") return undefined;
+  try {
+    JSON.parse(json);
+    return undefined;
+  } catch (error) {
+    return `the arguments of a tool call are not JSON (${(error as Error).message.slice(0, 200)})`;
+  }
+}

@@ -1,16 +1,14 @@
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
-import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/messages";
 import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { WorkRequest, WorkResult } from "../model.ts";
 import { prepareTools } from "../tools/prepare-tools.ts";
-import { countTokens } from "./count.ts";
+import { answerToolCalls } from "./answer-tool-calls.ts";
 import { Ledger } from "./ledger.ts";
-import { isStreamed, markLast, sampling, systemBlocks } from "./request.ts";
-import { type Attempt, callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
+import { callModel, type Job, redact, refusalOf, type Session, textOf } from "./session.ts";
 import { shrink, shrunkMost, withoutThinking } from "./shrink.ts";
 import { blocksOf, callDetail, parseTranscript, plainJson, sendable, type Turn, wordsOf } from "./transcript.ts";
 import { promptTokens } from "./usage.ts";
-import { watchStream } from "./watch-stream.ts";
+import type { Attempt, Reply } from "./wire.ts";
 
 /** B20: a cut-off or empty answer is repaired at most twice in a row. */
 const maxRepairs = 2;
@@ -30,7 +28,7 @@ const sameTurnsInCircle = 5;
 export async function work(session: Session, request: WorkRequest): Promise<WorkResult> {
   const ledger = new Ledger(request.budget, session.price, session.maxOutputTokens);
   const job: Job = { ...request, ledger };
-  const tools = prepareTools(request.directory, request.tools, session.config.redactor);
+  const tools = prepareTools(request.directory, request.tools, session.redactor);
   const conversation = new Conversation(session, request, tools);
   const end = <K extends WorkResult["kind"]>(kind: K, message = "") => ({ kind, message, usage: ledger.usage });
 
@@ -58,7 +56,7 @@ export async function work(session: Session, request: WorkRequest): Promise<Work
     if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
 
     const asked = size.knownTokens + size.newTokens;
-    const result = await callModel<BetaMessage>(session, job, asked, (signal, attempt) =>
+    const result = await callModel(session, job, asked, (signal, attempt) =>
       conversation.send(allowance.maxTokens, signal, attempt),
     );
     if (result.kind === "out-of-time") return endOfSlice(turns, ledger);
@@ -207,13 +205,13 @@ class Conversation {
   }
 
   /** `tokens` is what the provider counted for all of it; a figure far below the estimate is none to rely on. */
-  add(reply: BetaMessage, tokens: number, estimatedTokens: number): void {
+  add(reply: Reply, tokens: number, estimatedTokens: number): void {
     this.messages.push({ role: "assistant", content: sendable(reply.content, this.messages) });
     this.#counted = tokens < estimatedTokens / 8 ? undefined : { messages: this.messages.length, tokens };
   }
 
   /** Keeps the words of a reply that was cut off, never its tool calls. */
-  keepWords(reply: BetaMessage): void {
+  keepWords(reply: Reply): void {
     const words = textOf(reply);
     if (words !== "") this.messages.push({ role: "assistant", content: words });
   }
@@ -231,17 +229,15 @@ class Conversation {
    * the deadline are answered with an error, so that the turn as a whole is kept.
    */
   async runTools(signal: AbortSignal): Promise<boolean> {
-    const graceMs = (this.#session.config.graceSeconds ?? 20) * 1000;
+    const graceMs = this.#session.graceSeconds * 1000;
     const sliceEnd = new AbortController();
     const msLeft = Math.max(0, this.#request.budget.deadline.getTime() + graceMs - Date.now());
     const timer = setTimeout(() => sliceEnd.abort(new Error(sliceEndMessage)), Math.min(2 ** 31 - 1, msLeft));
     const toolSignal = AbortSignal.any([signal, sliceEnd.signal]);
-    const results = await this.#runner(1, toolSignal)
-      .generateToolResponse(toolSignal)
-      .finally(() => clearTimeout(timer));
+    const results = await answerToolCalls(this.messages, this.#tools, toolSignal).finally(() => clearTimeout(timer));
     signal.throwIfAborted();
-    if (results === null) return false;
-    this.messages.push(plainJson(results) as Turn);
+    if (results === undefined) return false;
+    this.messages.push(results);
     return true;
   }
 
@@ -255,7 +251,7 @@ class Conversation {
     const reply = this.messages.findLast((message) => message.role === "assistant");
     const toolCalls = (reply === undefined ? [] : blocksOf(reply)).flatMap((block) =>
       block.type === "tool_use"
-        ? [{ name: block.name, detail: this.#session.redact(callDetail(block.name, block.input)) }]
+        ? [{ name: block.name, detail: redact(this.#session, callDetail(block.name, block.input)) }]
         : [],
     );
     const text = reply === undefined ? "" : wordsOf(reply);
@@ -276,46 +272,25 @@ class Conversation {
     );
   }
 
-  async send(maxTokens: number, signal: AbortSignal, attempt: Attempt): Promise<BetaMessage> {
-    for await (const item of this.#runner(maxTokens, signal)) {
-      if (!("finalMessage" in item)) return item;
-      attempt.watched = watchStream(item);
-      return await item.finalMessage();
-    }
-    throw new Error("The SDK's tool runner ended without a message");
-  }
-
-  /** One turn of the SDK's tool runner: with several, the next request would be sent before `onTurn` has finished. */
-  #runner(maxTokens: number, signal: AbortSignal) {
-    const { config, client } = this.#session;
-    return client.beta.messages.toolRunner(
-      {
-        model: config.model,
-        max_tokens: maxTokens,
-        system: systemBlocks(this.#request.prompt, this.#withRepository),
-        tools: this.#tools,
-        ...markLast(config, this.messages),
-        ...sampling(config),
-        max_iterations: 1,
-        stream: isStreamed(maxTokens),
-        // Conversations kept on the provider's side cannot be resumed from our own transcript.
-        thread: false,
-      },
-      { signal },
-    );
+  send(maxTokens: number, signal: AbortSignal, attempt: Attempt): Promise<Reply> {
+    return this.#session.wire.send({ ...this.#asked(), maxTokens }, signal, attempt);
   }
 
   #count(signal: AbortSignal): Promise<number | undefined> {
-    const tools = this.#tools.map(({ run: _run, parse: _parse, close: _close, ...definition }) => definition);
-    const system = systemBlocks(this.#request.prompt, this.#withRepository);
-    return countTokens(this.#session, { system, messages: this.messages, tools }, signal);
+    return this.#session.wire.countTokens(this.#asked(), signal);
+  }
+
+  #asked() {
+    const { prompt } = this.#request;
+    return { prompt, withRepository: this.#withRepository, messages: this.messages, tools: this.#tools };
   }
 
   #fixedTokens(): number {
     const definitions = this.#tools.map((tool) =>
       "input_schema" in tool ? [tool.name, tool.description, tool.input_schema] : [tool.name],
     );
-    return estimateJsonTokens([systemBlocks(this.#request.prompt, this.#withRepository), definitions]) + 500;
+    const { system, repository } = this.#request.prompt;
+    return estimateJsonTokens([system, this.#withRepository ? repository : "", definitions]) + 600;
   }
 
   #shrinkTo(tokens: number, untouchedMessages?: number): boolean {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { shrink, withoutThinking } from "../../../src/agent/anthropic/shrink.ts";
-import type { Turn } from "../../../src/agent/anthropic/transcript.ts";
+import { shrink, withoutThinking } from "../../../src/agent/loop/shrink.ts";
+import type { Turn } from "../../../src/agent/loop/transcript.ts";
 import { estimateJsonTokens } from "../../../src/policy/tokens.ts";
 
 const long = "line of code\n".repeat(500);

@@ -1,24 +1,31 @@
-import type { BetaMessage } from "@anthropic-ai/sdk/resources/beta/messages/messages";
-import type { Message } from "@anthropic-ai/sdk/resources/messages/messages";
 import { estimateJsonTokens } from "../../policy/tokens.ts";
+import type { ModelFacts } from "../known-models.ts";
 import type { Budget, CallRecord, Prompt, RecordCall } from "../model.ts";
 import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
-import type { Client } from "./client.ts";
-import type { AnthropicConfig } from "./config.ts";
-import { type Fault, sortFault } from "./errors.ts";
+import { type Fault, lasting } from "./faults.ts";
 import type { Ledger } from "./ledger.ts";
 import { countsOf } from "./usage.ts";
-import type { Watched } from "./watch-stream.ts";
+import { NoModelError } from "./watched-fetch.ts";
+import type { Attempt, Reply, Wire } from "./wire.ts";
 
 /** What all calls of one model share. */
 export interface Session {
-  config: AnthropicConfig;
-  client: Client;
+  provider: string;
+  model: string;
+  wire: Wire;
+  facts: ModelFacts;
   price: Price;
   windowTokens: number;
   maxOutputTokens: number;
-  redact(text: string): string;
+  /** How long after the budget's deadline a call that is under way may still take. */
+  graceSeconds: number;
+  redactor: { redact(text: string): string } | undefined;
+  /** What came from the address so far: a gateway that fails may send a page, an address that is wrong sends nothing else. */
+  heard: { answered: boolean; pages: number };
 }
+
+/** As many pages from an address that has never answered mean that there is no model. */
+const mostPages = 3;
 
 /** One piece of work: its prompt, its limits and where its calls are recorded. */
 export interface Job {
@@ -29,18 +36,8 @@ export interface Job {
   ledger: Ledger;
 }
 
-/** What is used of a reply, from either of the SDK's two kinds of messages. */
-export type Reply =
-  | Pick<BetaMessage, "content" | "stop_reason" | "usage" | "stop_details">
-  | Pick<Message, "content" | "stop_reason" | "usage" | "stop_details">;
-
-/** A call under way; of one that is streamed, what has come so far. */
-export interface Attempt {
-  watched?: Watched;
-}
-
-export type CallResult<R> =
-  | { kind: "reply"; reply: R; counts: TokenCounts }
+export type CallResult =
+  | { kind: "reply"; reply: Reply; counts: TokenCounts }
   | { kind: "out-of-time" }
   | Exclude<Fault, { kind: "transient" | "fatal" }>;
 
@@ -52,25 +49,25 @@ const unfinished = new Set(["max_tokens", "model_context_window_exceeded", "refu
  * `TransientModelError` for what may work later, `ModelRefusedError` for what the provider will never do, and the signal's
  * reason when it was aborted. A call that is still running some seconds after the deadline is ended as `out-of-time`.
  */
-export async function callModel<R extends Reply>(
+export async function callModel(
   session: Session,
   job: Job,
   promptTokens: number,
-  send: (signal: AbortSignal, attempt: Attempt) => Promise<R>,
-): Promise<CallResult<R>> {
+  send: (signal: AbortSignal, attempt: Attempt) => Promise<Reply>,
+): Promise<CallResult> {
   job.signal.throwIfAborted();
-  const graceMs = (session.config.graceSeconds ?? 20) * 1000;
+  const graceMs = session.graceSeconds * 1000;
   const timeUp = AbortSignal.timeout(
     Math.min(2 ** 31 - 1, Math.max(0, job.budget.deadline.getTime() - Date.now() + graceMs)),
   );
   const startedAt = Date.now();
   const attempt: Attempt = {};
-  let reply: R | undefined;
+  let reply: Reply | undefined;
   try {
     reply = await send(AbortSignal.any([job.signal, timeUp]), attempt);
     assertMessage(reply);
   } catch (error) {
-    const fault = sortFault(error, session.redact);
+    const fault = session.wire.sortFault(error, (text) => redact(session, text));
     const ending = job.signal.aborted ? "aborted" : timeUp.aborted ? "out-of-time" : fault.kind;
     const usage = attempt.watched?.usage() ?? usageOf(reply);
     if (usage !== undefined) {
@@ -86,9 +83,14 @@ export async function callModel<R extends Reply>(
     }
     job.signal.throwIfAborted();
     if (timeUp.aborted) return { kind: "out-of-time" };
+    if (fault.kind === "transient" && fault.error.cause instanceof NoModelError) {
+      session.heard.pages += 1;
+      if (!session.heard.answered && session.heard.pages >= mostPages) throw lasting(fault.error);
+    }
     if (fault.kind === "transient" || fault.kind === "fatal") throw fault.error;
     return fault;
   }
+  session.heard.answered = true;
   const counts = countsOf(reply.usage, { promptTokens, outputTokens: estimateJsonTokens(reply.content) });
   const ending = reply.stop_reason ?? "none";
   const problem = unfinished.has(ending) ? undefined : attempt.watched?.problem();
@@ -128,8 +130,8 @@ async function record(
 ): Promise<void> {
   job.ledger.add(counts);
   const call: CallRecord = {
-    provider: session.config.provider,
-    model: session.config.model,
+    provider: session.provider,
+    model: session.model,
     prompt: job.prompt.name,
     promptVersion: job.prompt.version,
     inputTokens: counts.inputTokens,
@@ -143,10 +145,15 @@ async function record(
   await job.record(call);
 }
 
+/** The text without the secrets that are known. */
+export function redact(session: Session, text: string): string {
+  return session.redactor?.redact(text) ?? text;
+}
+
 /** The words of a reply. */
 export function textOf(reply: Reply): string {
   const texts: string[] = [];
-  for (const block of reply.content) if (block.type === "text") texts.push(block.text);
+  for (const block of reply.content) if (block.type === "text") texts.push(block.text ?? "");
   return texts.join("\n").trim();
 }
 

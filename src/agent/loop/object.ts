@@ -1,13 +1,11 @@
-import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
-import type { Message, MessageParam, TextBlockParam } from "@anthropic-ai/sdk/resources/messages/messages";
 import type { ZodType } from "zod";
 import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { Answer, Budget, Prompt, RecordCall, Usage } from "../model.ts";
-import { countTokens } from "./count.ts";
+import { answerSchema, withoutNulls } from "./answer-schema.ts";
 import { Ledger } from "./ledger.ts";
-import { isStreamed, sampling, systemBlocks } from "./request.ts";
 import { callModel, type Job, refusalOf, type Session, textOf } from "./session.ts";
-import { watchStream } from "./watch-stream.ts";
+import type { Turn } from "./transcript.ts";
+import type { JsonSchema, WireRequest } from "./wire.ts";
 
 export interface ObjectRequest<T> {
   prompt: Prompt;
@@ -28,38 +26,35 @@ const maxRepairs = 2;
 export async function askForObject<T>(session: Session, request: ObjectRequest<T>): Promise<Answer<T>> {
   const ledger = new Ledger(request.budget, session.price, session.maxOutputTokens);
   const job: Job = { ...request, ledger };
-  const format = outputFormat(request.schema);
-  const first: MessageParam = { role: "user", content: taskWithSchema(session, request.prompt, format) };
-  let messages: MessageParam[] = [first];
+  const schema = answerSchema(request.schema);
+  const first: Turn = { role: "user", content: taskWithSchema(session, request.prompt, schema) };
+  let messages: Turn[] = [first];
+  // Without a part that the answer is about there would be an answer about nothing.
+  const smallest = () => smaller || request.prompt.needsRepository === true;
   let smaller = false;
   let repairs = 0;
   for (;;) {
     if (Date.now() >= request.budget.deadline.getTime())
       return { kind: "out-of-time", message: "The time for this answer is used up", usage: ledger.usage };
-    const system = systemBlocks(request.prompt, !smaller) as TextBlockParam[];
-    const promptTokens = estimateJsonTokens([system, messages, format]);
-    if (!(await fits(session, { system, messages }, promptTokens, request.signal))) {
-      if (smaller) return tooLong(ledger);
+    const { prompt } = request;
+    const asked = {
+      prompt,
+      withRepository: !smaller,
+      messages,
+      schema: session.facts.structuredOutput === false ? undefined : schema,
+    };
+    const promptTokens = estimateJsonTokens([prompt.system, smaller ? "" : prompt.repository, messages, schema]) + 100;
+    if (!(await fits(session, asked, promptTokens, request.signal))) {
+      if (smallest()) return tooLong(ledger);
       smaller = true;
       continue;
     }
     const allowance = ledger.allow({ knownTokens: 0, newTokens: promptTokens });
     if (allowance.kind !== "go") return { ...allowance, usage: ledger.usage };
     const { maxTokens } = allowance;
-    const params = {
-      model: session.config.model,
-      max_tokens: maxTokens,
-      system,
-      messages,
-      output_config: { format },
-      ...sampling(session.config),
-    };
-    const result = await callModel<Message>(session, job, promptTokens, async (signal, attempt) => {
-      if (!isStreamed(maxTokens)) return session.client.messages.create(params, { signal });
-      const stream = session.client.messages.stream(params, { signal });
-      attempt.watched = watchStream(stream);
-      return stream.finalMessage();
-    });
+    const result = await callModel(session, job, promptTokens, (signal, attempt) =>
+      session.wire.send({ ...asked, maxTokens }, signal, attempt),
+    );
 
     if (result.kind === "out-of-time")
       return { kind: "out-of-time", message: "The model did not answer in time", usage: ledger.usage };
@@ -70,10 +65,10 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
           ? "model_context_window_exceeded"
           : undefined;
     if (ending === "model_context_window_exceeded" || ending === "refusal") {
-      if (smaller && ending === "refusal" && result.kind === "reply") {
+      if (smallest() && ending === "refusal" && result.kind === "reply") {
         return { kind: "refused", message: refusalOf(result.reply), usage: ledger.usage };
       }
-      if (smaller) return tooLong(ledger);
+      if (smallest()) return tooLong(ledger);
       smaller = true;
       messages = [first];
       continue;
@@ -84,7 +79,7 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
     const read =
       ending === "max_tokens"
         ? { problem: `it was cut off after ${maxTokens} tokens; be much briefer` }
-        : readAnswer(text, request.schema);
+        : readAnswer(text, request.schema, schema);
     if ("value" in read) return { kind: "answer", value: read.value, usage: ledger.usage };
     if (ending === "max_tokens" && allowance.lowered)
       return {
@@ -106,13 +101,13 @@ export async function askForObject<T>(session: Session, request: ObjectRequest<T
 /** Whether prompt and answer fit into the window: by the estimate, else by the provider's own count. */
 async function fits(
   session: Session,
-  prompt: { system: TextBlockParam[]; messages: MessageParam[] },
+  request: Omit<WireRequest, "maxTokens">,
   estimate: number,
   signal: AbortSignal,
 ): Promise<boolean> {
   const limit = session.windowTokens - session.maxOutputTokens;
   if (estimate <= limit) return true;
-  const exact = await countTokens(session, prompt as Parameters<typeof countTokens>[1], signal);
+  const exact = await session.wire.countTokens(request, signal);
   return exact !== undefined && exact <= limit;
 }
 
@@ -120,26 +115,20 @@ function tooLong(ledger: Ledger): { kind: "context-overflow"; message: string; u
   return { kind: "context-overflow", message: "The prompt does not fit into the model's window", usage: ledger.usage };
 }
 
-/** The format without the SDK's parser, so that an invalid answer reaches us together with its usage. */
-function outputFormat(schema: ZodType) {
-  const { type, schema: json } = zodOutputFormat(schema);
-  return { type, schema: json };
+/** Models that are not known to keep to a format are told the schema in words. */
+function taskWithSchema(session: Session, prompt: Prompt, schema: JsonSchema): string {
+  if (session.facts.structuredOutput === true) return prompt.task;
+  return `${prompt.task}\n\nAnswer with one JSON object and nothing else. It must fit this JSON Schema:\n${JSON.stringify(schema)}`;
 }
 
-/** Servers of other models often ignore the format, so they are told the schema in words. */
-function taskWithSchema(session: Session, prompt: Prompt, format: { schema: unknown }): string {
-  if (/claude/i.test(session.config.model)) return prompt.task;
-  return `${prompt.task}\n\nAnswer with one JSON object and nothing else. It must fit this JSON Schema:\n${JSON.stringify(format.schema)}`;
-}
-
-function readAnswer<T>(text: string, schema: ZodType<T>): { value: T } | { problem: string } {
+function readAnswer<T>(text: string, schema: ZodType<T>, told: JsonSchema): { value: T } | { problem: string } {
   let json: unknown;
   try {
     json = JSON.parse(text.replace(/^```(?:json)?\s*\n([\s\S]*?)\n?```$/, "$1"));
   } catch (error) {
     return { problem: text === "" ? "it was empty" : `it is not JSON (${(error as Error).message.slice(0, 200)})` };
   }
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(withoutNulls(json, told));
   if (parsed.success) return { value: parsed.data };
   return {
     problem: parsed.error.issues
@@ -149,8 +138,8 @@ function readAnswer<T>(text: string, schema: ZodType<T>): { value: T } | { probl
   };
 }
 
-function repair(text: string, problem: string): MessageParam[] {
-  const ask: MessageParam = {
+function repair(text: string, problem: string): Turn[] {
+  const ask: Turn = {
     role: "user",
     content: `Your answer cannot be used: ${problem}. Answer again, with the complete JSON object and nothing else.`,
   };

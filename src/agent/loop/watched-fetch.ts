@@ -8,6 +8,11 @@ export class OversizedError extends Error {
   override name = "OversizedError";
 }
 
+/** What answered is no model: a web page. */
+export class NoModelError extends Error {
+  override name = "NoModelError";
+}
+
 /** The longest answers have 128,000 tokens, which as events of a stream are some ten megabytes. */
 const mostAnswerBytes = 64 * 1024 * 1024;
 
@@ -19,7 +24,10 @@ const headTimeoutMs = 10 * 60_000;
  * sends pings, which the SDK does not show, while the model thinks. It also gives up a body that does not end, and follows
  * no redirection: the key and the repository's code are for one address and no other.
  */
-export function watchedFetch(fetch: typeof globalThis.fetch, idleMs: number): typeof globalThis.fetch {
+export function watchedFetch(
+  idleMs: number,
+  fetch: typeof globalThis.fetch = globalThis.fetch,
+): typeof globalThis.fetch {
   return async (input, init) => {
     const streamed = isStreamed(input, init);
     const stalled = new AbortController();
@@ -35,6 +43,10 @@ export function watchedFetch(fetch: typeof globalThis.fetch, idleMs: number): ty
     arm(streamed ? idleMs : headTimeoutMs);
     try {
       const response = await fetch(input, { ...init, redirect: "manual", signal: AbortSignal.any(signals) });
+      if (response.ok && /^\s*text\/html\b/i.test(response.headers.get("content-type") ?? "")) {
+        void response.body?.cancel();
+        throw new NoModelError("The address answered with a web page");
+      }
       if (response.body === null) {
         clearTimeout(timer);
         return response;

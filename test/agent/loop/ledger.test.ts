@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Ledger } from "../../../src/agent/anthropic/ledger.ts";
+import { Ledger } from "../../../src/agent/loop/ledger.ts";
 import { priceOf } from "../../../src/agent/prices.ts";
 import { budget } from "../support.ts";
 
