@@ -60,8 +60,7 @@ const doors: Door[] = [
     pattern:
       /(?:[=>(,:?&|]|\b(?:await|return|void|yield))\s*fetch\s*\(|(?<!typeof )\bglobalThis\.fetch\b|import\s+(?!type)[^;]*\brequest\b[^;]*from\s+"(?:node:)?https?"|import\s+(?:\w+|\*\s+as\s+\w+)\s+from\s+"(?:node:)?https?"|\bhttps?\.request\b|"(?:node:)?http2"|"undici"|\bXMLHttpRequest\b|\bWebSocket\s*\(/,
     allowed: {
-      "src/agent/anthropic/client.ts": "hands fetch to the model's SDK",
-      "src/agent/anthropic/watched-fetch.ts": "to the model's server, with the model's key",
+      "src/agent/loop/watched-fetch.ts": "to the model's server, with the model's key",
       "src/run/health.ts": "GET of the model's list",
       "src/run/lambda/call-aws.ts": "AWS, signed with the function's own credentials",
       "src/run/lambda/runtime-client.ts": "Lambda's runtime API on the function's own machine",
