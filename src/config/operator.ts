@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { type ChannelConfig, ChannelsSetting } from "./channels.ts";
 import { ConfigurationError, cannotStart, defaults, givenIn, itemsOf } from "./intake.ts";
 import { type TemporalConfig, temporalConfigOf } from "./temporal.ts";
 
@@ -261,6 +262,10 @@ export const Environment = z.object({
       description:
         "Where people find a run, such as your log's search: its key takes the place of `{run}`, and the status comment links there.",
     }),
+  MILLWRIGHT_CHANNELS: ChannelsSetting.optional().meta({
+    description:
+      "Where people are told what Millwright cannot mend: JSON, channels by name. docs/operating.md, section Notifications.",
+  }),
   MILLWRIGHT_HEALTH_HOST: z.string().default("127.0.0.1").meta({ description: "Address of /health and /metrics." }),
   MILLWRIGHT_HEALTH_PORT: z.coerce
     .number()
@@ -336,6 +341,8 @@ export interface OperatorConfig {
   minFreeBytes: number;
   reconcileMinutes: number;
   runUrl: string | undefined;
+  /** By name. */
+  channels: Record<string, ChannelConfig>;
   retentionDays: { transcripts: number; logs: number; blobs: number };
   logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 }
@@ -531,6 +538,7 @@ function toConfig(
     minFreeBytes: env.MILLWRIGHT_MIN_FREE_BYTES,
     reconcileMinutes: env.MILLWRIGHT_RECONCILE_MINUTES,
     runUrl: env.MILLWRIGHT_RUN_URL,
+    channels: env.MILLWRIGHT_CHANNELS ?? {},
     retentionDays: {
       transcripts: env.MILLWRIGHT_RETENTION_TRANSCRIPT_DAYS,
       logs: env.MILLWRIGHT_RETENTION_LOG_DAYS,

@@ -11,6 +11,8 @@ import { TemporalUnreachable } from "../engine/temporal/connection.ts";
 import { createTemporalEngine } from "../engine/temporal/temporal-engine.ts";
 import type { GitHubApp } from "../github/client.ts";
 import { createReceive, type Receive } from "../handlers/receive.ts";
+import { createChannels } from "../notify/create-channels.ts";
+import { createNotifier } from "../notify/notifier.ts";
 import { pipelines } from "../pipeline/index.ts";
 import type { Redactor } from "../policy/redact.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -77,11 +79,14 @@ async function composeOf(parts: Parts, role: ComposeOptions["role"]): Promise<Wo
   const { engine, executesHere } = await openEngine(parts, role);
   const known = () => ({ operator, app: { id: operator.app.id, slug: github.known()?.slug } });
   const receive = createReceive({ engine, known, log });
+  const channels = createChannels(operator.channels);
+  const notifier = createNotifier({ store, channels, redactor, metrics, log });
   const housekeeping: Housekeeping = createHousekeeping({
     operator,
     store,
     workspaces,
     github,
+    notifier,
     engine,
     metrics,
     log,

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { GitHubApp } from "../github/client.ts";
+import type { Notifier } from "../notify/notifier.ts";
 import type { Store } from "../store/store.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Workspaces } from "../workspace/workspace.ts";
@@ -13,19 +14,21 @@ export interface Housekeeping extends Pick<Reconciler, "sweep" | "lookForReactio
 }
 
 const reactionPeriodMs = 60_000;
+const notifyingPeriodMs = 15_000;
 const cleaningPeriodMs = 3_600_000;
 
-/** What happens by the clock: looking at GitHub for what no webhook told, leftovers on disk, and retention. */
+/** What happens by the clock: looking at GitHub for what no webhook told, telling people, leftovers on disk, and retention. */
 export function createHousekeeping(options: {
   operator: OperatorConfig;
   store: Store;
   workspaces: Workspaces;
   github: GitHubApp;
+  notifier: Notifier;
   engine: Engine;
   metrics: Metrics;
   log: Logger;
 }): Housekeeping {
-  const { store, workspaces, operator, log } = options;
+  const { store, workspaces, notifier, operator, log } = options;
   const reconciler = createReconciler(options);
   const timers: NodeJS.Timeout[] = [];
   let stopped = false;
@@ -53,6 +56,9 @@ export function createHousekeeping(options: {
     async start() {
       await reconciler.begin();
       every(reactionPeriodMs, "looking for reactions", () => reconciler.lookForReactions());
+      // Beside the others: a receiver that is slow holds up nothing, and nothing holds it up.
+      timers.push(setInterval(() => void notifier.deliver(), notifyingPeriodMs).unref());
+      void notifier.deliver();
       every(cleaningPeriodMs, "cleaning up", async () => {
         await workspaces.sweep();
         await store.data.retain(operator.retentionDays);
@@ -67,7 +73,7 @@ export function createHousekeeping(options: {
       stopped = true;
       for (const timer of timers) clearInterval(timer);
       reconciler.stop();
-      await under;
+      await Promise.all([under, notifier.stop()]);
     },
     sweep: (pauseSeconds) => afterOthers(() => reconciler.sweep(pauseSeconds)),
     lookForReactions: () => afterOthers(() => reconciler.lookForReactions()),

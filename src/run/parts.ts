@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
 import { createModel } from "../agent/create-model.ts";
 import type { Model } from "../agent/model.ts";
+import { secretsOf } from "../config/channels.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { EngineEvent, ExecuteStep } from "../engine/execute-step.ts";
@@ -68,6 +69,9 @@ export function redactorFor(operator: OperatorConfig): Redactor {
     { name: "private-key", value: operator.app.privateKey },
     ...keyLines.map((value) => ({ name: "private-key", value })),
     ...(operator.model.apiKey === undefined ? [] : [{ name: "model-key", value: operator.model.apiKey }]),
+    ...Object.entries(operator.channels).flatMap(([name, channel]) =>
+      secretsOf(channel).map((value) => ({ name: `channel-${name}`, value })),
+    ),
     ...(operator.databaseUrl === undefined ? [] : [{ name: "database-url", value: operator.databaseUrl }]),
   ]);
 }

@@ -112,9 +112,8 @@ async function retain(
   await db.delete(checkResults).where(sql`${checkResults.at} < now() - interval '90 days'`);
   await db.delete(checkAttempts).where(sql`${checkAttempts.at} < now() - interval '90 days'`);
   await db.delete(analyses).where(sql`${analyses.createdAt} < now() - make_interval(secs => ${days.logs * 86_400})`);
-  await db
-    .delete(notifications)
-    .where(sql`${notifications.state} <> 'queued' AND ${notifications.createdAt} < now() - interval '30 days'`);
+  // Also what was never sent: its channel was taken from the configuration.
+  await db.delete(notifications).where(sql`${notifications.createdAt} < now() - interval '30 days'`);
   // Lists of pull requests and plans that nobody asks for any more; one that is still read is read whole once more.
   await db.delete(sweepLists).where(
     sql`(${sweepLists.list} LIKE 'reviews:%' OR ${sweepLists.list} LIKE 'reactions:%')

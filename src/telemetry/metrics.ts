@@ -62,6 +62,12 @@ export function createMetrics() {
       labelNames: ["pipeline"],
       registers,
     }),
+    notifications: new Counter({
+      name: "millwright_notifications_total",
+      help: "Tries to tell people something outside of GitHub, by kind of channel and result.",
+      labelNames: ["kind", "result"],
+      registers,
+    }),
     modelTokens: new Counter({
       name: "millwright_model_tokens_total",
       help: "Tokens by model and kind.",

@@ -1,5 +1,7 @@
 import { ConfigurationError } from "../../config/operator.ts";
 import type { EngineSwept } from "../../engine/lambda/lambda-engine.ts";
+import { createChannels } from "../../notify/create-channels.ts";
+import { createNotifier } from "../../notify/notifier.ts";
 import { createReconciler, type Swept } from "../reconcile/reconciler.ts";
 import { type ComposedFunction, composeFunction } from "./compose-function.ts";
 
@@ -19,17 +21,20 @@ const stopSeconds = 30;
 const hour = 3_600;
 
 /**
- * The scheduled function: wakes runs whose wake-up was lost and replaces executions that died, looks at GitHub for what no
- * webhook told, and deletes what is kept too long. Each part is tried whatever became of the others; rejects when one failed.
+ * The scheduled function: wakes runs whose wake-up was lost and replaces executions that died, sends notifications, looks at
+ * GitHub for what no webhook told, and deletes what is kept too long. Each part is tried whatever became of the others; rejects
+ * when one failed.
  */
 export async function handler(_event: unknown, context: { getRemainingTimeInMillis(): number }): Promise<Reconciled> {
   composed ??= await composeFunction();
   const { engine, operator, store, log } = composed;
   const reconciler = createReconciler(composed);
-  const timer = setTimeout(
-    () => reconciler.stop(),
-    Math.max(0, context.getRemainingTimeInMillis() - stopSeconds * 1000),
-  );
+  const notifier = createNotifier({ ...composed, channels: createChannels(operator.channels) });
+  const endInTime = () => {
+    reconciler.stop();
+    void notifier.stop();
+  };
+  const timer = setTimeout(endInTime, Math.max(0, context.getRemainingTimeInMillis() - stopSeconds * 1000));
   const failures: unknown[] = [];
   const attempt = async <T>(what: string, part: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -42,6 +47,7 @@ export async function handler(_event: unknown, context: { getRemainingTimeInMill
   };
   try {
     const swept = await attempt("looking after executions", () => engine.sweep());
+    await attempt("sending notifications", () => notifier.deliver());
     const github = await attempt("looking at GitHub", async () => {
       await reconciler.begin();
       await reconciler.lookForReactions();
