@@ -20,7 +20,9 @@ export interface InstalledGitHub {
   github: LocalGitHub;
   repository: RepositoryView;
   /** The client that a step gets for these permissions: it writes inside an effect alone. */
-  client(permissions: Permissions, signal?: AbortSignal): ProbotOctokit;
+  client(permissions: Permissions): ProbotOctokit;
+  /** The same with any token, of a server that the test makes itself. */
+  clientAt(apiUrl: string, token: string): ProbotOctokit;
   /** A new commit on a branch of its own, with an open pull request if asked for. */
   commit(branch: string, options?: { pull?: boolean }): Promise<string>;
   /** How many requests of REST came since the last time that this was asked. */
@@ -43,19 +45,21 @@ export async function startInstalledGitHub(): Promise<InstalledGitHub> {
     collaborators: { maintainer: "write" },
   });
   const installation = github.install({ owner: "acme" });
-  const app = createGitHubApp({
-    appId,
-    apiUrl: github.url,
-    authenticate: () => Promise.reject(new Error("not needed")),
-    redactor: createRedactor([]),
-    log: pino({ level: "silent" }),
-  });
+  const clientAt = (apiUrl: string, token: string) =>
+    createGitHubApp({
+      appId,
+      apiUrl,
+      authenticate: () => Promise.reject(new Error("not needed")),
+      redactor: createRedactor([]),
+      log: pino({ level: "silent" }),
+    }).client(token, AbortSignal.timeout(60_000));
   let seen = 0;
   return {
     github,
     repository,
-    client: (permissions, signal = AbortSignal.timeout(60_000)) =>
-      app.client(github.installationToken(installation, { metadata: "read", ...permissions }), signal),
+    client: (permissions) =>
+      clientAt(github.url, github.installationToken(installation, { metadata: "read", ...permissions })),
+    clientAt,
     async commit(branch, { pull = false } = {}) {
       const person = github.as("maintainer");
       const files = { [`${branch}.txt`]: `${branch}\n` };
