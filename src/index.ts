@@ -3,6 +3,7 @@ import type { ApplicationFunction, Probot } from "probot";
 import { operatorConfigOrExit } from "./config/operator.ts";
 import { installationRemoved, repositoriesRemoved, repositoryDeleted } from "./handlers/access-removed.ts";
 import { buttonPressed } from "./handlers/button-pressed.ts";
+import { checkRunCompleted, statusFailed, workflowRunCompleted } from "./handlers/check-completed.ts";
 import { commentEdited } from "./handlers/comment-edited.ts";
 import type { Known, Verdict } from "./handlers/handler.ts";
 import { issueClosed } from "./handlers/issue-closed.ts";
@@ -33,6 +34,9 @@ export function routes(app: Probot, receive: Receive): void {
   );
   on("pull_request_review_comment.created", reviewCommented);
   on("pull_request.closed", pullRequestClosed);
+  on("check_run.completed", checkRunCompleted);
+  on("workflow_run.completed", workflowRunCompleted);
+  on("status", statusFailed);
   on("check_run.requested_action", buttonPressed);
   on(["installation.deleted", "installation.suspend"], installationRemoved);
   on("installation_repositories.removed", repositoriesRemoved);

@@ -1,8 +1,8 @@
 import type { CommandWord } from "../pipeline/intent.ts";
 
-/** `code` and `review` ask for work; the other words control it. */
+/** `code`, `fix` and `review` ask for work; the other words control it. */
 export type Command =
-  | { word: "code" | "review"; args: string; short: boolean }
+  | { word: "code" | "fix" | "review"; args: string; short: boolean }
   | { word: CommandWord; args: string; short: boolean };
 
 const controls: readonly CommandWord[] = ["stop", "retry", "status", "help", "approve", "reject"];
@@ -25,7 +25,7 @@ export function parseCommand(body: string, shortCommands: readonly string[]): Co
 }
 
 function named(word: string, args: string, short: boolean): Command | undefined {
-  if (word === "code" || word === "review") return { word, args, short };
+  if (word === "code" || word === "fix" || word === "review") return { word, args, short };
   const control = controls.find((known) => known === word);
   return control === undefined ? undefined : { word: control, args, short };
 }

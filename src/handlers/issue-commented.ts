@@ -12,8 +12,8 @@ import {
 } from "./handler.ts";
 
 /**
- * `issue_comment.created`: `/code` on an issue starts `issue-to-pr`, on a pull request of ours `iterate-pr`; `/review` on
- * any pull request starts `review-pr`; control words start `answer-command`; a plain comment on an issue that waits for information may be the answer (B7).
+ * `issue_comment.created`: `/code` on an issue starts `issue-to-pr`, on a pull request of ours `iterate-pr`; `/fix` and
+ * `/review` on any pull request start `fix-check` and `review-pr`; control words start `answer-command`; a plain comment on an issue that waits for information may be the answer (B7).
  */
 export function issueCommented(
   { id, payload }: Delivered<{ issue: SeenIssue; comment: SeenComment }>,
@@ -43,10 +43,17 @@ export function issueCommented(
     if (onPullRequest || waits !== true) return { ignore: "not a command" };
     return { start: { ...intent, pipeline: "issue-to-pr", text, args: comment.body, answers: true } };
   }
-  if (command.word === "review") {
+  if (command.word === "review" || command.word === "fix") {
     if (!onPullRequest) return { ignore: "an issue, not a pull request" };
     if (issue.state === "closed") return { ignore: "the pull request is closed" };
-    return { start: { ...intent, pipeline: "review-pr", args: command.args, ...(command.short && { short: true }) } };
+    return {
+      start: {
+        ...intent,
+        pipeline: command.word === "fix" ? "fix-check" : "review-pr",
+        args: command.args,
+        ...(command.short && { short: true }),
+      },
+    };
   }
   if (command.word !== "code") {
     return {

@@ -1,4 +1,5 @@
 import { answerCommand } from "./answer-command.ts";
+import { applyFix } from "./apply-fix.ts";
 import { fixCheck } from "./fix-check.ts";
 import { forgetData } from "./forget-data.ts";
 import type { PipelineName } from "./intent.ts";
@@ -12,6 +13,7 @@ export const pipelines: Record<PipelineName, Pipeline> = {
   "issue-to-pr": issueToPr,
   "iterate-pr": iteratePr,
   "fix-check": fixCheck,
+  "apply-fix": applyFix,
   "review-pr": reviewPr,
   "answer-command": answerCommand,
   "forget-data": forgetData,

@@ -20,6 +20,7 @@ export const PipelineName = z.enum([
   "issue-to-pr",
   "iterate-pr",
   "fix-check",
+  "apply-fix",
   "review-pr",
   "answer-command",
   "forget-data",
@@ -29,6 +30,7 @@ export type PipelineName = z.infer<typeof PipelineName>;
 /** Pipelines that speak through a check run of this name on the head that they work on, not through a status comment. */
 export const checkRunNames: Partial<Record<PipelineName, string>> = {
   "fix-check": "Millwright fix",
+  "apply-fix": "Millwright fix",
   "review-pr": "Millwright review",
 };
 

@@ -64,6 +64,7 @@ export async function writeUntilChecksPass(
   contextBlob: string,
   environment: StepOutput<"prepare-environment">,
   start: { sha: string; conflicts: string[] } = { sha: base.baseSha, conflicts: [] },
+  target?: StepInput<"run-checks">["target"],
 ): Promise<{ kind: "written"; change: Change } | { kind: "ended"; outcome: Outcome }> {
   let change: Change = { sha: start.sha, attempts: 0, summaryBlob: undefined, checks: undefined, stopped: undefined };
   for (let attempt = 1; attempt <= base.maxAttempts; attempt += 1) {
@@ -78,6 +79,7 @@ export async function writeUntilChecksPass(
       attempt,
       change: written.change,
       startSha: start.sha,
+      ...(target !== undefined && { target }),
     });
     if (checked.kind === "ended") return checked;
     change = checked.change;

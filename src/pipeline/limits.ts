@@ -19,11 +19,19 @@ const table: Record<string, StepLimits> = {
   "write-change": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "keep-written": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "run-checks": { minutes: 10, attempts: 2, backoffSeconds: 2 },
+  "read-failure": { minutes: 10, attempts: 4, backoffSeconds: 2 },
+  "analyse-failure": { minutes: 10, attempts: 4, backoffSeconds: 5 },
+  "reproduce-failure": { minutes: 10, attempts: 2, backoffSeconds: 2 },
   "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
 };
 
 /** Steps that run commands of the repository: only a machine with a sandbox can do them. */
-export const sandboxedSteps: ReadonlySet<string> = new Set(["prepare-environment", "run-checks", "write-change"]);
+export const sandboxedSteps: ReadonlySet<string> = new Set([
+  "prepare-environment",
+  "reproduce-failure",
+  "run-checks",
+  "write-change",
+]);
 
 export function limitsOf(stepName: string): StepLimits {
   return table[stepName] ?? standard;

@@ -26,6 +26,28 @@ export function reviewMarker(headSha: string): string {
   return `<!-- millwright:review ${headSha} -->`;
 }
 
+/** In our note on a thread whose finding was repaired, before the thread is resolved. */
+export function fixedMarker(headSha: string): string {
+  return `${fixedStart}${headSha} -->`;
+}
+export const fixedStart = "<!-- millwright:fixed ";
+
+/** In our note on a thread that is open again because the finding is back. */
+export function backMarker(headSha: string): string {
+  return `${backStart}${headSha} -->`;
+}
+export const backStart = "<!-- millwright:back ";
+
+/** Ends our answer to a reply: to which comment, and what was decided. */
+export function answerMarker(commentId: number, decision: string): string {
+  return `<!-- millwright:answer ${commentId} ${decision} -->`;
+}
+
+/** At most one comment about fixes for each head of a pull request. */
+export function fixMarker(headSha: string): string {
+  return `<!-- millwright:fix ${headSha} -->`;
+}
+
 /** Whether a branch is in the name space that only Millwright writes to. */
 export function ourBranch(ref: string): boolean {
   return ref.startsWith("millwright/");
@@ -33,6 +55,14 @@ export function ourBranch(ref: string): boolean {
 
 /** The identifier of the button that lets a pull request's CI run (security.md M13). */
 export const approveCiAction = "approve-ci";
+
+/** The identifiers of the buttons of a check run about a fix (F8). */
+export const checkActions = {
+  apply: "apply-fix",
+  reject: "reject-fix",
+  rerun: "rerun-check",
+  explain: "explain-check",
+} as const;
 
 /** The note of a run whose pushed branch is gone, belongs to somebody else or is being removed. */
 export const branchSettled = "branch-settled";

@@ -6,6 +6,7 @@ const vocabulary = ["intent", "limits", "outcome", "run", "run-key", "step"].map
 /** The stories themselves, which every engine must be able to bundle: types only, and one another. */
 export const pipelineFiles = [
   "answer-command",
+  "apply-fix",
   "fix-check",
   "forget-data",
   "issue-to-pr",
@@ -35,6 +36,7 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
     values: [
       ...vocabulary,
       "agent/",
+      "coder/",
       "checks/",
       "workspace/",
       "sandbox/",
@@ -49,6 +51,7 @@ const arrows: { area: string[]; values: string[]; types?: string[] }[] = [
   // A thread gets the address of a tree, not the tree: it opens it itself.
   { area: ["agent/context/select-thread.ts"], values: ["workspace/source-tree.ts", "agent/"], types: ["workspace/"] },
   { area: ["agent/"], values: [], types: ["workspace/"] },
+  { area: ["coder/"], values: ["agent/"], types: ["sandbox/"] },
   // Errors that are shown to people, and the guard of ctx.effect around a push.
   { area: ["workspace/"], values: ["pipeline/step.ts", "github/effect-scope.ts"] },
   { area: ["github/"], values: [], types: vocabulary },

@@ -1,7 +1,9 @@
 import { z } from "zod";
+import type { RepositoryConfig } from "../../config/repository.ts";
 import { commitThroughApi } from "../../github/api-commit.ts";
 import type { PushResult } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
+import type { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Change, Ended, ended, Plan, Published } from "./shapes.ts";
 import { commitMessage } from "./support/commit-message.ts";
@@ -28,7 +30,8 @@ export const publishChange = defineStep({
     if (stale !== undefined) return ended({ kind: "cancelled", reason: stale });
     if (mergedSha !== undefined && change.checks?.failure !== undefined) return ended(badMerge(base, change));
     const config = await configOf(deps, base);
-    const ciWaits = config.publish.ci === "wait" || (config.publish.ci === "auto" && !base.private);
+    // Who lets a fix be applied has seen what CI will run.
+    const ciWaits = ctx.intent.pipeline !== "apply-fix" && ciWaitsFor(config, base);
     const message = withCiMark(await commitMessage(deps, ctx, base, analysis, change), ciWaits);
     const job = await openJob(deps, ctx, base, change);
     const expectedSha = await expectedHead(deps, ctx, base, ontoSha);
@@ -40,7 +43,7 @@ export const publishChange = defineStep({
         commitThroughApi(octokit, { ...ctx.intent.work, branch: base.branch, ontoSha, expectedSha, message, files }),
       );
       if (committed.kind === "committed") return published(deps, ctx, committed.sha, ciWaits);
-      if (committed.kind === "moved") return ended(movedAway(base.branch, expectedSha, committed.actualSha));
+      if (committed.kind === "moved") return ended(movedAway(ctx, base.branch, expectedSha, committed.actualSha));
       ctx.log.info({ reason: committed.reason }, "the commit is pushed by git instead");
     }
     const person = await botPerson(deps, ctx);
@@ -57,7 +60,7 @@ export const publishChange = defineStep({
       case "already-there":
         return published(deps, ctx, sha, ciWaits);
       case "moved":
-        return ended(movedAway(base.branch, expectedSha, result.actualSha));
+        return ended(movedAway(ctx, base.branch, expectedSha, result.actualSha));
       case "refused":
         return ended({
           kind: "failed",
@@ -82,6 +85,11 @@ function badMerge(base: Base, change: Change) {
   };
 }
 
+/** Whether the repository's own CI waits for a person before it runs what a model wrote (security.md M13). */
+export function ciWaitsFor({ publish }: RepositoryConfig, base: Pick<Base, "private">): boolean {
+  return publish.ci === "wait" || (publish.ci === "auto" && !base.private);
+}
+
 /** `[skip ci]` stands before the trailers. https://docs.github.com/en/actions/managing-workflow-runs/skipping-workflow-runs */
 function withCiMark(message: string, ciWaits: boolean): string {
   if (!ciWaits) return message;
@@ -95,9 +103,17 @@ async function expectedHead(deps: Deps, ctx: StepContext, base: Base, ontoSha: s
   return (await deps.store.pullRequests.ofWork(ctx.workKey))?.headSha;
 }
 
-function movedAway(branch: string, expectedSha: string | undefined, actualSha: string | undefined) {
+function movedAway(
+  ctx: StepContext,
+  branch: string,
+  expectedSha: string | undefined,
+  actualSha: string | undefined,
+): Outcome {
+  // Somebody else's pull request goes on without us; its next failure is looked into anew.
+  if (ctx.intent.pipeline === "fix-check" || ctx.intent.pipeline === "apply-fix")
+    return { kind: "superseded", reason: "The pull request has a newer head, so the fix was not pushed." };
   return {
-    kind: "failed" as const,
+    kind: "failed",
     reason: `Somebody else pushed to \`${branch}\`, so this change was not pushed over it.`,
     detail: `Expected ${expectedSha?.slice(0, 12) ?? "no branch"}, found ${actualSha?.slice(0, 12) ?? "none"}. Next: comment \`/code …\` on the pull request to continue from there.`,
   };

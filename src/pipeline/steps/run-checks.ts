@@ -11,7 +11,7 @@ import type { FileChange } from "../../policy/change.ts";
 import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext, UserFacingError } from "../step.ts";
-import { Base, Change, type Checks, type CommandSummary, Ended, Environment } from "./shapes.ts";
+import { Base, Change, type Checks, type CommandSummary, Ended, Environment, Reproduction } from "./shapes.ts";
 import { type Ran, runCommand } from "./support/commands.ts";
 import { commandsOf, ensureEnvironment } from "./support/environment.ts";
 import { botPerson } from "./support/people.ts";
@@ -32,9 +32,11 @@ export const runChecks = defineStep({
     attempt: z.number().int(),
     change: Change,
     startSha: z.string(),
+    /** What was red before the change and has to turn green; all else is compared with where the change began. */
+    target: Reproduction.optional(),
   }),
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("checked"), change: Change }), Ended]),
-  async run({ base, environment, change, startSha }, deps, ctx) {
+  async run({ base, environment, change, startSha, target }, deps, ctx) {
     // Without isolation there is nothing to test: the operator chose that explicitly.
     const selfTest: { passed: boolean; advice?: string } =
       deps.sandbox.backend === "none" ? { passed: true } : await deps.sandbox.selfTest();
@@ -54,12 +56,19 @@ export const runChecks = defineStep({
       (formatted.length > 0 ? await commitFormatting(deps, ctx, job, change.sha, files) : undefined) ?? change.sha;
 
     const syntax = await syntaxFailure(await job.changes(startSha, sha));
-    const ran = installed.kind === "failed" ? [] : await runAll(deps, ctx, job, commands);
+    const wanted = target?.kind === "reproduced" ? target : undefined;
+    const first = (wanted?.commands ?? []).filter((one) => !isAmong(one, commands));
+    const ran = installed.kind === "failed" ? [] : await runAll(deps, ctx, job, commands, first);
     await job.reset(sha);
-    const before = await failuresOnBase(deps, ctx, base, job, ran, sha);
+    const mustPass = (one: Done) => wanted?.commands.some((command) => command.run === one.command.run) === true;
+    const before = await failuresBefore(deps, ctx, target === undefined ? base.baseSha : startSha, job, {
+      ran: ran.filter((one) => !mustPass(one)),
+      sha,
+    });
     const bundleBlob = sha === change.sha ? change.bundleBlob : await bundle(deps, ctx, job, sha);
     const failed = [
       ...(syntax === undefined ? [] : [syntax]),
+      ...(installed.kind === "failed" && target !== undefined ? [setupFailure(commands, installed)] : []),
       ...ran.filter((one) => one.failed !== undefined && !before.has(one.command.name)).map((one) => one.failed!),
     ];
     const checks: Checks = {
@@ -175,8 +184,24 @@ function conflictMarks(path: string, text: string): string[] {
     : [];
 }
 
-async function runAll(deps: Deps, ctx: StepContext, job: Job, commands: DetectedCommands): Promise<Done[]> {
+function isAmong({ run, directory }: Pick<Command, "run" | "directory">, commands: DetectedCommands): boolean {
+  const all = [...commands.lint, ...commands.build, ...commands.test];
+  return all.some((command) => command.run === run && command.directory === directory);
+}
+
+/** `first` are commands that the repository's detection does not know, such as a script of its CI. */
+async function runAll(
+  deps: Deps,
+  ctx: StepContext,
+  job: Job,
+  commands: DetectedCommands,
+  first: Command[],
+): Promise<Done[]> {
   const done: Done[] = [];
+  for (const command of first) {
+    ctx.progress({ message: `failed before: ${command.name}` });
+    done.push(await runOne(deps, ctx, job, "test", command));
+  }
   for (const kind of ["lint", "build", "test"] as const) {
     for (const command of commands[kind]) {
       ctx.progress({ message: `${kind}: ${command.name}` });
@@ -234,6 +259,13 @@ function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): Co
   };
 }
 
+function setupFailure(commands: DetectedCommands, installed: Environment): FailedCommand {
+  return {
+    name: commands.setup.map(({ name }) => name).join(", "),
+    ...{ exitCode: 1, timedOut: false, stdout: installed.message ?? "", stderr: "" },
+  };
+}
+
 function setupSummary(commands: DetectedCommands): CommandSummary {
   return {
     kind: "setup",
@@ -246,25 +278,24 @@ function setupSummary(commands: DetectedCommands): CommandSummary {
   };
 }
 
-/** Names of failed commands that fail on the base commit in the same way: they were red before the change. */
-async function failuresOnBase(
+/** Names of failed commands that fail on `beforeSha` in the same way: they were red before the change. */
+async function failuresBefore(
   deps: Deps,
   ctx: StepContext,
-  base: Base,
+  beforeSha: string,
   job: Job,
-  ran: Done[],
-  sha: string,
+  { ran, sha }: { ran: Done[]; sha: string },
 ): Promise<Set<string>> {
   const before = new Set<string>();
   const failing = ran.filter((one) => one.failed !== undefined);
   if (failing.length === 0) return before;
-  await job.reset(base.baseSha);
+  await job.reset(beforeSha);
   for (const one of failing) {
     const note = `base-failure:${one.command.directory}:${one.command.name}`;
     let signature = await deps.store.notes.get(ctx.runKey, note);
     if (signature === undefined) {
       const onBase = await runOne(deps, ctx, job, one.kind, one.command);
-      await job.reset(base.baseSha);
+      await job.reset(beforeSha);
       signature = onBase.failed === undefined ? "passes" : failureSignature([onBase.failed]);
       await deps.store.notes.set(ctx.runKey, note, signature);
     }

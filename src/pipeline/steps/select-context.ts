@@ -14,9 +14,14 @@ const maxContextTokens = 40_000;
 export const selectContext = defineStep({
   name: "select-context",
   /** `headSha`: where the work stands, when it is not begun at the base. */
-  input: z.object({ base: Base, issueBlob: z.string(), headSha: z.string().optional() }),
+  input: z.object({
+    base: Base,
+    issueBlob: z.string(),
+    headSha: z.string().optional(),
+    maxTokens: z.number().optional(),
+  }),
   output: z.object({ contextBlob: z.string(), files: z.number().int() }),
-  async run({ base, issueBlob, headSha }, deps, ctx) {
+  async run({ base, issueBlob, headSha, maxTokens = maxContextTokens }, deps, ctx) {
     const { installationId, repositoryId } = ctx.intent.work;
     const issue = await readDocument(deps, issueBlob, IssueText);
     const tree = await deps.workspaces.source(repositoryRef(ctx.intent, base), headSha ?? base.baseSha);
@@ -37,7 +42,7 @@ export const selectContext = defineStep({
       limit: 60,
       signal: ctx.signal,
     });
-    const budget = Math.min(maxContextTokens, Math.floor(deps.model.contextWindowTokens / 5));
+    const budget = Math.min(maxTokens, Math.floor(deps.model.contextWindowTokens / 5));
     const packed = await packContext(ranked, tree, budget);
     const context: ContextText = { packed, ranked: ranked.map(({ path, reasons }) => ({ path, reasons })) };
     return { contextBlob: await fileDocument(deps, ctx, "text", context), files: ranked.length };

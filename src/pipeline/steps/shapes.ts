@@ -185,6 +185,28 @@ export const FailedCheckRef = z.object({
 });
 export type FailedCheckRef = z.infer<typeof FailedCheckRef>;
 
+/** What is red in the sandbox at the head, before a fix is written; those commands have to turn green. */
+export const Reproduction = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("reproduced"),
+    /** The setup itself fails: nothing else could be run. */
+    setup: z.boolean(),
+    commands: z
+      .array(
+        z.object({
+          name: z.string(),
+          run: z.string().max(4_000),
+          directory: z.string(),
+          timeoutSeconds: z.number(),
+        }),
+      )
+      .max(6),
+    summary: z.string(),
+  }),
+  z.object({ kind: z.literal("not-reproduced"), reason: z.string() }),
+]);
+export type Reproduction = z.infer<typeof Reproduction>;
+
 /** A failed check as the model and people see it. */
 export const Failure = z.object({
   /** Names of the checks that fail. */
@@ -203,3 +225,14 @@ export const Task = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("fix-check"), failure: Failure }),
 ]);
 export type Task = z.infer<typeof Task>;
+
+/** What `apply-fix` needs to push a fix that was offered. */
+export const Offer = z.object({
+  base: Base,
+  checks: z.array(FailedCheckRef),
+  plan: Plan,
+  change: Change,
+  verdict: Verdict,
+  reproduction: Reproduction,
+});
+export type Offer = z.infer<typeof Offer>;

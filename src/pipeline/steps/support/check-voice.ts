@@ -1,6 +1,6 @@
 import { putCheckRun } from "../../../github/check-run.ts";
 import { putComment } from "../../../github/comments.ts";
-import { replyMarker } from "../../../policy/markers.ts";
+import { checkActions, replyMarker } from "../../../policy/markers.ts";
 import type { Deps } from "../../deps.ts";
 import { checkRunNames } from "../../intent.ts";
 import { endings, type Outcome } from "../../outcome.ts";
@@ -11,10 +11,10 @@ const headNote = "check-head";
 
 /** Buttons of a check run, by what `answer-command` and `fix-check` are told. */
 export const checkButtons = {
-  apply: { label: "Apply fix", description: "Push this fix to the pull request.", identifier: "apply-fix" },
-  reject: { label: "Reject", description: "This fix is not wanted.", identifier: "reject-fix" },
-  rerun: { label: "Run again", description: "Start the failed check again.", identifier: "rerun-check" },
-  explain: { label: "Explain", description: "Post the analysis as a comment.", identifier: "explain-check" },
+  apply: { label: "Apply fix", description: "Push this fix to the pull request.", identifier: checkActions.apply },
+  reject: { label: "Reject", description: "This fix is not wanted.", identifier: checkActions.reject },
+  rerun: { label: "Run again", description: "Start the failed check again.", identifier: checkActions.rerun },
+  explain: { label: "Explain", description: "Post the analysis as a comment.", identifier: checkActions.explain },
 } as const;
 
 /** The check run that speaks for a run without a status comment; in progress from now on. */

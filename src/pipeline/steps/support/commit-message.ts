@@ -19,7 +19,9 @@ export async function commitMessage(
   const requester = noReplyPerson(ctx.intent.actor);
   const trailers = [
     `Refs #${base.issueNumber}`,
-    ...(config.commit.coAuthor ? [`Co-authored-by: ${requester.name} <${requester.email}>`] : []),
+    ...(config.commit.coAuthor && ctx.intent.trigger.kind !== "state"
+      ? [`Co-authored-by: ${requester.name} <${requester.email}>`]
+      : []),
     ...((await signsOff(deps, ctx, base, config.commit.signOff)) ? [`Signed-off-by: ${bot.name} <${bot.email}>`] : []),
   ];
   const body = neutralise(firstParagraph(await agentSummary(deps, change)), { allowHosts: [], maxBytes: 1_500 });

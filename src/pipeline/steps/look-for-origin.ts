@@ -1,0 +1,116 @@
+import { z } from "zod";
+import { checkOn, readsChecks } from "../../github/failed-checks.ts";
+import { rerunFailed, rerunsChecks } from "../../github/rerun.ts";
+import { neutralise } from "../../policy/neutralise.ts";
+import type { Deps } from "../deps.ts";
+import type { Outcome } from "../outcome.ts";
+import { defineStep, type StepContext } from "../step.ts";
+import { Base, Ended, ended, FailedCheckRef, PullFacts } from "./shapes.ts";
+import { ledgerName, resultsOf } from "./support/check-commands.ts";
+import { configOf } from "./support/repository.ts";
+
+/** So many checks are compared: each costs up to four requests. */
+const maxCompared = 3;
+/** A check that failed and passed on at least so many commits, and on this share of all, is taken to be flaky on a new one. */
+const flaky = { commits: 2, share: 0.3 };
+
+/**
+ * Not the pull request's fault, or flaky (F5): the same check on the merge base, and this one's other attempts on this
+ * commit, are looked at first. A flaky one runs again, as often as the configuration allows; that is asked for once, however
+ * often this step is done.
+ */
+export const lookForOrigin = defineStep({
+  name: "look-for-origin",
+  input: z.object({ base: Base, pull: PullFacts, checks: z.array(FailedCheckRef) }),
+  output: z.discriminatedUnion("kind", [
+    z.object({
+      kind: z.literal("ours"),
+      checks: z.array(FailedCheckRef),
+      /** Why a person is to be asked although it may be flaky. */
+      flaky: z.string().optional(),
+    }),
+    Ended,
+  ]),
+  async run({ base, pull, checks }, deps, ctx) {
+    const { repositoryId } = ctx.intent.work;
+    const octokit = await ctx.github(readsChecks);
+    const onBase: string[] = [];
+    const unsteady: { check: FailedCheckRef; evidence: string }[] = [];
+    for (const check of checks.slice(0, maxCompared)) {
+      const on = { repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+      const here = await checkOn(octokit, ctx.intent.work, pull.headSha, check);
+      await deps.store.checks.recordResults(resultsOf(on, here));
+      const before = await checkOn(octokit, ctx.intent.work, base.baseSha, check);
+      await deps.store.checks.recordResults(resultsOf({ ...on, sha: base.baseSha }, before));
+      if (before.state === "failed") {
+        onBase.push(check.name);
+        continue;
+      }
+      const { flakyCommits, share } = await deps.store.checks.flakiness(on);
+      const said = shown(check.name);
+      if (here.flaky) unsteady.push({ check, evidence: `${said} failed and passed on ${pull.headSha.slice(0, 12)}.` });
+      else if (flakyCommits >= flaky.commits && share >= flaky.share)
+        unsteady.push({ check, evidence: `${said} failed and passed on ${flakyCommits} earlier commits.` });
+    }
+    const ours = checks.filter(({ name }) => !onBase.includes(name));
+    if (ours.length === 0) return ended(notOurs(onBase, base));
+    if (unsteady.length < ours.length) return { kind: "ours" as const, checks: ours };
+    return (
+      (await runAgain(deps, ctx, base, pull, unsteady)) ?? {
+        kind: "ours" as const,
+        checks: ours,
+        flaky: unsteady.map(({ evidence }) => evidence).join(" "),
+      }
+    );
+  },
+});
+
+function notOurs(names: string[], base: Base): Outcome {
+  return {
+    kind: "no-change-needed",
+    reason: `${names.map(shown).join(", ")} ${names.length === 1 ? "fails" : "fail"} on the base commit too, so this pull request did not break ${names.length === 1 ? "it" : "them"}.`,
+    detail: `Looked at on \`${base.baseSha.slice(0, 12)}\`, the commit of \`${base.baseRef.replaceAll("`", "'")}\` that this pull request began at.`,
+    check: { conclusion: "neutral", title: "Not this pull request's fault", buttons: ["rerun"] },
+  };
+}
+
+/** Undefined when it must not or cannot run again: then a person is asked. */
+async function runAgain(
+  deps: Deps,
+  ctx: StepContext,
+  base: Base,
+  pull: PullFacts,
+  unsteady: { check: FailedCheckRef; evidence: string }[],
+): Promise<Ended | undefined> {
+  // For a fork nothing is run again (security.md M4).
+  if (pull.fork) return undefined;
+  const { rerunsPerCommit } = (await configOf(deps, base)).fix;
+  const octokit = await ctx.github(rerunsChecks);
+  const runs = new Set<number>();
+  for (const { check } of unsteady) {
+    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    if ((await deps.store.checks.attempts(on, "rerun", ctx.runKey)).count >= rerunsPerCommit) return undefined;
+  }
+  for (const { check } of unsteady) {
+    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    if (check.workflowRunId === undefined || !runs.has(check.workflowRunId)) {
+      if (check.workflowRunId !== undefined) runs.add(check.workflowRunId);
+      const answer = await ctx.effect("rerun-check", () =>
+        rerunFailed(octokit, ctx.intent.work, check, { wholeRun: unsteady.length > 1 }),
+      );
+      if (answer.kind === "impossible") return undefined;
+    }
+    await deps.store.checks.addAttempt({ ...on, runKey: ctx.runKey, kind: "rerun" });
+  }
+  return ended({
+    kind: "no-change-needed",
+    reason: `${unsteady.map(({ check }) => shown(check.name)).join(", ")} looks flaky and was started again.`,
+    detail: unsteady.map(({ evidence }) => `- ${evidence}`).join("\n"),
+    check: { conclusion: "neutral", title: "Flaky: started again", buttons: ["rerun"] },
+  });
+}
+
+/** A check's name is a stranger's text. */
+function shown(name: string): string {
+  return `\`${neutralise(name, { allowHosts: [], maxBytes: 200 }).replaceAll(/[`\n]/g, " ").trim()}\``;
+}

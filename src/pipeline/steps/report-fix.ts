@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { putComment } from "../../github/comments.ts";
+import { fixMarker } from "../../policy/markers.ts";
+import { neutralise } from "../../policy/neutralise.ts";
+import { Outcome } from "../outcome.ts";
+import { defineStep } from "../step.ts";
+import { Base, Change, FailedCheckRef, Published, PullFacts, Reproduction, Verdict } from "./shapes.ts";
+import { agentSummary } from "./support/describe.ts";
+import { checkNames, verificationOf } from "./support/fix-text.ts";
+import { place } from "./support/repository.ts";
+
+/** Says on the pull request what was pushed and how it was verified; the attempts at this head count for the new one. Safe to repeat. */
+export const reportFix = defineStep({
+  name: "report-fix",
+  input: z.object({
+    base: Base,
+    pull: PullFacts,
+    checks: z.array(FailedCheckRef),
+    change: Change,
+    verdict: Verdict,
+    reproduction: Reproduction,
+    published: Published,
+  }),
+  output: Outcome,
+  async run({ pull, checks, change, verdict, reproduction, published }, deps, ctx) {
+    await deps.store.checks.followPush(ctx.intent.work.repositoryId, pull.headSha, published.sha);
+    const applied = ctx.intent.pipeline === "apply-fix";
+    const reason = `${checkNames(checks)}: fixed by ${published.sha.slice(0, 12)}${applied ? `, applied by ${ctx.intent.actor.login}` : ""}.`;
+    const summary = neutralise(await agentSummary(deps, change), { allowHosts: [], maxBytes: 3_000 });
+    const notes = verdict.findings.filter(({ severity }) => severity !== "block").map(({ message }) => `- ${message}`);
+    const detail = [
+      ...(summary === "" ? [] : [summary, ""]),
+      "**How it was verified**",
+      "",
+      verificationOf(change, reproduction),
+      ...(notes.length === 0 ? [] : ["", "**Worth a look**", "", ...notes.slice(0, 10)]),
+    ].join("\n");
+    const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
+    const text = `✅ **Fixed.** ${reason}\n\n${detail}`;
+    await ctx.effect("report-fix", () =>
+      putComment(octokit, deps.operator.app.id, place(ctx.intent), fixMarker(pull.headSha), text),
+    );
+    return {
+      kind: "fixed" as const,
+      reason,
+      detail,
+      check: { conclusion: "success" as const, buttons: [] },
+    };
+  },
+});

@@ -1,0 +1,118 @@
+import { z } from "zod";
+import type { Command } from "../../checks/commands.ts";
+import { distilFailure } from "../../checks/distil-failure.ts";
+import type { Job } from "../../workspace/workspace.ts";
+import type { Deps } from "../deps.ts";
+import { defineStep, type StepContext, UserFacingError } from "../step.ts";
+import { Base, PullFacts, Reproduction } from "./shapes.ts";
+import { runCommand } from "./support/commands.ts";
+import { commandsOf, ensureEnvironment } from "./support/environment.ts";
+import { configOf, openJob } from "./support/repository.ts";
+
+const maxDetected = 12;
+
+/**
+ * Runs in the sandbox, at the pull request's head, what failed (F7): the scripts that the logs name, and where none of them
+ * fails here, the repository's own commands. What is red here is what the fix has to make green. Changes nothing.
+ */
+export const reproduceFailure = defineStep({
+  name: "reproduce-failure",
+  input: z.object({ base: Base, pull: PullFacts, commands: z.array(z.string()) }),
+  output: Reproduction,
+  async run({ base, pull, commands: named }, deps, ctx) {
+    if (deps.sandbox.backend !== "none") {
+      const { passed, advice } = await deps.sandbox.selfTest();
+      if (!passed)
+        throw new UserFacingError(
+          `Repository code cannot be run here: ${advice ?? "the sandbox failed its self-test."}`,
+        );
+    }
+    const job = await openJob(deps, ctx, base, { sha: pull.headSha });
+    await job.reset(pull.headSha);
+    const timeoutSeconds = (await configOf(deps, base)).checks.timeoutMinutes * 60;
+    const commands = await commandsOf(deps, base, job, pull.headSha);
+    const installed = await ensureEnvironment(deps, ctx, base, job, commands, pull.headSha);
+    if (installed.kind === "failed") {
+      const setup = commands.setup.map(({ name }) => name).join(", ");
+      return {
+        kind: "reproduced" as const,
+        setup: true,
+        commands: [],
+        summary: `\`${setup}\`: ${(installed.message ?? "").slice(0, 1_500)}`,
+      };
+    }
+    const scripts = [...new Set(named.filter(isRunnable))].map(
+      (run): Command => ({
+        ...{ name: nameOf(run), run, directory: "." },
+        timeoutSeconds,
+      }),
+    );
+    const red = await redOf(deps, ctx, job, pull.headSha, scripts);
+    if (red.length > 0) return found(red);
+    const detected = (["lint", "build", "test"] as const).flatMap((kind) => commands[kind]).slice(0, maxDetected);
+    const capped = detected.map((command) => ({
+      ...command,
+      timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds),
+    }));
+    const others = await redOf(deps, ctx, job, pull.headSha, capped);
+    if (others.length > 0) return found(others);
+    const reason =
+      scripts.length + detected.length === 0
+        ? "No command was found that could be run here."
+        : "Here, the same commands pass.";
+    return { kind: "not-reproduced" as const, reason };
+  },
+});
+
+/** What an Actions expression or a secret would have to fill in cannot be run here. */
+function isRunnable(script: string): boolean {
+  return script.trim() !== "" && !script.includes("${{") && !/\b(docker|kubectl|gh|aws|gcloud) /.test(script);
+}
+
+function nameOf(script: string): string {
+  const [first = "", ...rest] = script.trim().split("\n");
+  return `${first.slice(0, 80)}${rest.length > 0 ? " …" : ""}`;
+}
+
+interface Red {
+  command: Command;
+  summary: string;
+}
+
+/** Those that fail by what they check. A program that is not there (127) says nothing about the code. */
+async function redOf(
+  deps: Deps,
+  ctx: StepContext,
+  job: Job,
+  sha: string,
+  commands: readonly Command[],
+): Promise<Red[]> {
+  const red: Red[] = [];
+  for (const command of commands) {
+    ctx.progress({ message: `reproduce: ${command.name}` });
+    const { result, report } = await runCommand(deps, ctx, job, command);
+    await job.reset(sha);
+    const { exitCode = null, stdout, stderr } = result;
+    if (result.kind === "ok" || result.kind === "refused" || exitCode === 127 || exitCode === 126) continue;
+    const distilled = distilFailure(
+      { name: command.name, exitCode, timedOut: result.kind === "timed-out", stdout, stderr, report },
+      500,
+    );
+    red.push({ command, summary: distilled.excerpt });
+  }
+  return red;
+}
+
+function found(red: Red[]) {
+  return {
+    kind: "reproduced" as const,
+    setup: false,
+    commands: red.slice(0, 6).map(({ command: { name, run, directory, timeoutSeconds } }) => ({
+      ...{ name: name.slice(0, 200), run, directory, timeoutSeconds },
+    })),
+    summary: red
+      .map(({ summary }) => summary)
+      .join("\n")
+      .slice(0, 3_000),
+  };
+}

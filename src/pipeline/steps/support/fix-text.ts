@@ -1,0 +1,24 @@
+import { neutralise } from "../../../policy/neutralise.ts";
+import type { Change, FailedCheckRef, Reproduction } from "../shapes.ts";
+
+/** Names of checks as people read them; they are a stranger's text. */
+export function checkNames(checks: readonly Pick<FailedCheckRef, "name">[]): string {
+  return checks
+    .slice(0, 6)
+    .map(({ name }) => `\`${neutralise(name, { allowHosts: [], maxBytes: 200 }).replaceAll(/[`\n]/g, " ").trim()}\``)
+    .join(", ");
+}
+
+/** How a fix was verified: each command that was red before, and how everything ended after it. */
+export function verificationOf(change: Change, reproduction: Reproduction): string {
+  const red = reproduction.kind === "reproduced" ? reproduction.commands.map(({ name }) => name) : [];
+  const lines = (change.checks?.commands ?? []).map(({ run, result, tests, failsOnBase }) => {
+    const before = red.some((name) => run.startsWith(name.slice(0, 60))) ? "red before, " : "";
+    const counts = tests === undefined ? "" : ` (${tests.passed} passed, ${tests.failed} failed)`;
+    const ending = failsOnBase === true ? `${result} as before the fix` : result;
+    return `- \`${run.replaceAll("`", "'")}\`: ${before}${ending}${counts}`;
+  });
+  if (reproduction.kind === "not-reproduced")
+    return [`The failure could not be reproduced. ${reproduction.reason}`, "", ...lines].join("\n");
+  return lines.join("\n");
+}
