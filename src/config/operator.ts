@@ -129,6 +129,14 @@ export const Environment = z.object({
     .optional()
     .meta({ description: "Project of Vertex AI. Credentials come from Google's default chain." }),
   CLOUD_ML_REGION: z.string().optional().meta({ description: "Region of Vertex AI." }),
+  MILLWRIGHT_CODER: z.enum(["agent", "claude-code"]).default("agent").meta({
+    description:
+      "Who writes the changes: Millwright's own agent, or Claude Code in the sandbox (MILLWRIGHT_PROVIDER `anthropic` only; docs/coders.md).",
+  }),
+  MILLWRIGHT_CLAUDE_CODE: z.string().default("claude").meta({
+    description:
+      "Claude Code's program where sandboxed commands run: a name on their PATH, or an absolute path, which they are then shown.",
+  }),
   MILLWRIGHT_SANDBOX: z.enum(["auto", "bubblewrap", "container", "lambda", "none"]).default("auto").meta({
     description:
       "Where repository code runs. `none` isolates nothing: only for repositories whose every contributor you trust.",
@@ -327,6 +335,7 @@ export interface OperatorConfig {
     setupFunction: string | undefined;
     egressProxy: string | undefined;
   };
+  coder: { name: "agent" | "claude-code"; claudeCode: string };
   bucket: string | undefined;
   engine: { kind: "local" } | TemporalConfig;
   concurrency: { worker: number; repository: number };
@@ -361,6 +370,7 @@ export function readOperatorConfig(environment: Record<string, string | undefine
     }
   }
   requireFunctions(given, problems);
+  requireForCoder(given, problems);
   const engine: OperatorConfig["engine"] =
     parsed.success && parsed.data.MILLWRIGHT_ENGINE === "temporal"
       ? temporalConfigOf(parsed.data, problems)
@@ -389,6 +399,15 @@ function requireFunctions(given: Record<string, string | undefined>, problems: s
   if (/@/.test(given["MILLWRIGHT_EGRESS_PROXY"] ?? "")) {
     problems.push("MILLWRIGHT_EGRESS_PROXY: must hold no user and no password, because repository code sees it.");
   }
+}
+
+/** Claude Code speaks one protocol, and a machine of its own reaches no server of the worker. */
+function requireForCoder(given: Record<string, string | undefined>, problems: string[]): void {
+  if (given["MILLWRIGHT_CODER"] !== "claude-code") return;
+  if ((given["MILLWRIGHT_PROVIDER"] ?? "anthropic") !== "anthropic")
+    problems.push("MILLWRIGHT_CODER is claude-code, which needs MILLWRIGHT_PROVIDER anthropic.");
+  if (given["MILLWRIGHT_SANDBOX"] === "lambda")
+    problems.push("MILLWRIGHT_CODER is claude-code, which cannot run in the lambda sandbox: bubblewrap or container.");
 }
 
 /** The same for a main: what is missing is explained in plain words, without a stack, and ends the process. */
@@ -518,6 +537,7 @@ function toConfig(
       setupFunction: env.MILLWRIGHT_SETUP_FUNCTION,
       egressProxy: env.MILLWRIGHT_EGRESS_PROXY,
     },
+    coder: { name: env.MILLWRIGHT_CODER, claudeCode: env.MILLWRIGHT_CLAUDE_CODE },
     bucket: env.MILLWRIGHT_BUCKET,
     engine,
     concurrency: { worker: env.MILLWRIGHT_CONCURRENCY, repository: env.MILLWRIGHT_REPOSITORY_CONCURRENCY },

@@ -1,4 +1,5 @@
 import type { Model } from "../agent/model.ts";
+import type { Coder } from "../coder/coder.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { GitHubApp } from "../github/client.ts";
@@ -15,6 +16,8 @@ export interface Deps {
   sandbox: Sandbox;
   /** The model for a run; every call's tokens and cost are recorded before the answer is returned. */
   model: Model;
+  /** Who writes changes; its calls are recorded likewise. */
+  coder: Coder;
   engine: Engine;
   redactor: Redactor;
   app: GitHubApp;

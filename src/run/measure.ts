@@ -1,28 +1,38 @@
 import type { CallRecord, Model, RecordCall } from "../agent/model.ts";
+import type { Coder } from "../coder/coder.ts";
 import type { ExecuteStep } from "../engine/execute-step.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
+type CallMetrics = Pick<Metrics, "modelTokens" | "modelCostUsd">;
+
 /** The model, with tokens and dollars of every call counted where the call is recorded. */
-export function measureModel(model: Model, metrics: Pick<Metrics, "modelTokens" | "modelCostUsd">): Model {
-  const counting = (record: RecordCall): RecordCall => {
-    return async (call: CallRecord) => {
-      const kinds = {
-        input: call.inputTokens,
-        output: call.outputTokens,
-        "cache-read": call.cacheReadTokens,
-        "cache-write": call.cacheWriteTokens,
-      };
-      for (const [kind, tokens] of Object.entries(kinds)) metrics.modelTokens.inc({ model: call.model, kind }, tokens);
-      metrics.modelCostUsd.inc({ model: call.model }, call.costUsd);
-      await record(call);
-    };
-  };
+export function measureModel(model: Model, metrics: CallMetrics): Model {
+  const counting = countingIn(metrics);
   return {
-    id: model.id,
-    contextWindowTokens: model.contextWindowTokens,
-    priceIsKnown: model.priceIsKnown,
+    ...model,
     object: (request) => model.object({ ...request, record: counting(request.record) }),
     work: (request) => model.work({ ...request, record: counting(request.record) }),
+  };
+}
+
+/** The same for a coder. What the agent asks is counted by its model. */
+export function measureCoder(coder: Coder, metrics: CallMetrics): Coder {
+  if (coder.name === "agent") return coder;
+  const counting = countingIn(metrics);
+  return { name: coder.name, code: (request) => coder.code({ ...request, record: counting(request.record) }) };
+}
+
+function countingIn(metrics: CallMetrics): (record: RecordCall) => RecordCall {
+  return (record) => async (call: CallRecord) => {
+    const kinds = {
+      input: call.inputTokens,
+      output: call.outputTokens,
+      "cache-read": call.cacheReadTokens,
+      "cache-write": call.cacheWriteTokens,
+    };
+    for (const [kind, tokens] of Object.entries(kinds)) metrics.modelTokens.inc({ model: call.model, kind }, tokens);
+    metrics.modelCostUsd.inc({ model: call.model }, call.costUsd);
+    await record(call);
   };
 }
 

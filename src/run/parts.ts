@@ -1,7 +1,10 @@
+import { existsSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
 import { createModel } from "../agent/create-model.ts";
 import type { Model } from "../agent/model.ts";
+import { createCoder } from "../coder/create-coder.ts";
 import { secretsOf } from "../config/channels.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -20,7 +23,7 @@ import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import type { EnvironmentArchives } from "../workspace/environment-cache.ts";
 import { createWorkspaces, type LocalWorkspaces } from "../workspace/workspaces.ts";
 import { createExecuteStep, type EffectFault } from "./execute-step.ts";
-import { measureModel, measureRuns } from "./measure.ts";
+import { measureCoder, measureModel, measureRuns } from "./measure.ts";
 
 /** What steps work with in one process, whichever engine calls them. */
 export interface Parts {
@@ -123,7 +126,9 @@ async function openOn(
   });
   const model = measureModel(createModel(operator.model, redactor), metrics);
   const status = createStatusProjector({ store, operator, github, log, periodSeconds, effectFault });
-  const deps = { operator, store, workspaces, sandbox, model, redactor, app: github } as Omit<Deps, "engine"> as Deps;
+  const coder = measureCoder(createCoder(operator, model, sandbox), metrics);
+  const made = { operator, store, workspaces, sandbox, model, coder, redactor, app: github };
+  const deps = made as Omit<Deps, "engine"> as Deps;
   const byName: Record<string, Step<never, unknown>> = steps as unknown as Record<string, Step<never, unknown>>;
   const executeStep = createExecuteStep({ deps, steps: byName, github, status, metrics, log, effectFault });
   return {
@@ -147,13 +152,19 @@ async function openOn(
 function sandboxOptions(operator: OperatorConfig): Omit<SandboxOptions, "log"> {
   const { backend, image, readPaths, sandboxFunction, setupFunction, egressProxy } = operator.sandbox;
   return {
-    ...{ backend, image, extraReadPaths: readPaths, dataDirectory: operator.dataDirectory },
+    ...{ backend, image, dataDirectory: operator.dataDirectory },
+    extraReadPaths: [...readPaths, ...coderPaths(operator.coder)],
     slots: operator.concurrency.worker + 1,
     lambda:
       sandboxFunction === undefined || operator.bucket === undefined
         ? undefined
         : { sandboxFunction, setupFunction, egressProxy, bucket: operator.bucket },
   };
+}
+
+/** The coder's program, where it is a file of this machine: commands see nothing else of its folder. */
+function coderPaths({ name, claudeCode }: OperatorConfig["coder"]): string[] {
+  return name === "claude-code" && isAbsolute(claudeCode) && existsSync(claudeCode) ? [claudeCode] : [];
 }
 
 /** What lies in a bucket instead of the database and the disk. Loaded where it is used: others need nothing of AWS. */

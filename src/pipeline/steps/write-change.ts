@@ -1,16 +1,18 @@
 import { z } from "zod";
 import type { Prompt, WorkResult } from "../../agent/model.ts";
+import type { CoderName } from "../../coder/coder.ts";
 import { neutralise } from "../../policy/neutralise.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Change, ContextText, Ended, ended, Plan, Task } from "./shapes.ts";
 import { agentTools } from "./support/agent-tools.ts";
 import { recorder, remainingBudget } from "./support/budget.ts";
+import { treeOf } from "./support/commands.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
 import { botPerson } from "./support/people.ts";
 import { promptFor } from "./support/prompt.ts";
 import { configOf, openJob } from "./support/repository.ts";
-import { fileBundle, savedSlice, withWritten } from "./support/slice.ts";
+import { earlierTranscript, fileBundle, savedSlice, withWritten } from "./support/slice.ts";
 
 /** One slice of writing is at most this long: a lost machine loses no more than one slice. */
 const sliceMinutes = 4;
@@ -51,23 +53,26 @@ export const writeChange = defineStep({
     let head = saved?.sha ?? change.sha;
     const person = await botPerson(deps, ctx);
 
-    const result = await deps.model.work({
-      prompt: await writingPrompt(input, lastResort, deps, ctx),
-      directory: job.tree,
+    const prompt = await writingPrompt(input, lastResort, deps, ctx);
+    // What another coder wrote is in the tree; its conversation says nothing to this one.
+    const own = saved?.coder === deps.coder.name ? saved : undefined;
+    const result = await deps.coder.code({
+      prompt,
+      at: treeOf(ctx, job),
       tools: agentTools(deps, ctx, job),
-      transcript:
-        saved === undefined ? undefined : await readDocument(deps, saved.transcriptBlob, z.array(z.unknown())),
+      transcript: own === undefined ? undefined : await readDocument(deps, own.transcriptBlob, z.array(z.unknown())),
+      // The smallest prompt is for whom the conversation so far did not help (B20).
+      earlier: own !== undefined || prompt.name === "simplest-change" ? undefined : await earlierTranscript(deps, ctx),
       budget: remaining.budget,
       signal: ctx.signal,
       record: recorder(deps, ctx),
       async onTurn(turn) {
         // Only tools change the tree.
-        if (turn.toolCalls.length > 0)
-          head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
+        if (turn.toolCalls > 0) head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
         const transcriptBlob = await fileDocument(deps, ctx, "transcript", turn.transcript);
-        await slice.save({ sha: head, transcriptBlob });
-        for (const call of turn.toolCalls) ctx.progress({ message: `${call.name} ${call.detail}`.trim() });
+        await slice.save({ sha: head, transcriptBlob, coder: deps.coder.name });
       },
+      onTool: (call) => ctx.progress({ message: call }),
     });
     if (result.kind !== "done") head = (await job.commit(`work in progress ${ctx.runKey}`, person, person)) ?? head;
     const bundleBlob = head === base.baseSha ? undefined : await fileBundle(deps, ctx, job, head);
@@ -82,10 +87,10 @@ export const writeChange = defineStep({
       if (spent || head !== start.sha || lastResort !== undefined) {
         const words = neutralise(result.message, { allowHosts: [], maxBytes: 1_000 });
         const advice = "Next: split or reword the issue, or trigger the run again.";
-        return stopped(input, next, whyStopped(result), `${words}.\n\n${advice}`);
+        return stopped(input, next, whyStopped(result, deps.coder.name), `${words}.\n\n${advice}`);
       }
       // Nothing was written and something can still be spent: once more with a smaller prompt (B20).
-      await deps.store.notes.set(ctx.runKey, "last-resort", whyStopped(result));
+      await deps.store.notes.set(ctx.runKey, "last-resort", whyStopped(result, deps.coder.name));
       return { kind: "unfinished" as const, change: next };
     }
     const summaryBlob = await fileDocument(deps, ctx, "text", result.text);
@@ -110,7 +115,7 @@ function stopped({ start }: z.infer<typeof Input>, change: Change, reason: strin
   return { kind: "written" as const, change: { ...change, stopped: reason } };
 }
 
-function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>): string {
+function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>, coder: CoderName): string {
   switch (result.kind) {
     case "out-of-budget":
       return "The budget was used up while the change was being written.";
@@ -119,7 +124,7 @@ function whyStopped(result: Exclude<WorkResult, { kind: "done" | "unfinished" }>
     case "out-of-turns":
       return "The requests to the model were used up while the change was being written.";
     case "gave-up":
-      return "The model gave up before the change was finished.";
+      return `${coder === "agent" ? "The model gave up" : "Claude Code stopped"} before the change was finished.`;
     case "refused":
       return "The model refused to go on with this change.";
     case "invalid-answer":

@@ -4,7 +4,7 @@ import type { CheckReport } from "../../../checks/check-report.ts";
 import { type Command, reportsVariable } from "../../../checks/commands.ts";
 import { parseResults } from "../../../checks/parse-results.ts";
 import { readReports } from "../../../checks/read-reports.ts";
-import type { CommandResult } from "../../../sandbox/sandbox.ts";
+import type { CommandResult, Tree } from "../../../sandbox/sandbox.ts";
 import type { Job } from "../../../workspace/workspace.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
@@ -14,6 +14,16 @@ const mebibyte = 1_048_576;
 export interface Ran {
   result: CommandResult;
   report: CheckReport;
+}
+
+/** The job's folders as the sandbox takes them. */
+export function treeOf(ctx: StepContext, job: Job): Tree {
+  return {
+    directory: job.tree,
+    temporary: job.temporary,
+    environment: { directory: job.home },
+    job: { repositoryId: ctx.intent.work.repositoryId, name: ctx.runKey },
+  };
 }
 
 /** Runs one command of the repository in the sandbox at the job's tree, and reads what it reports. */
@@ -27,12 +37,7 @@ export async function runCommand(
   const reports = join(job.temporary, "reports");
   await rm(reports, { recursive: true, force: true });
   await mkdir(reports, { recursive: true, mode: 0o777 });
-  const at = {
-    directory: job.tree,
-    temporary: job.temporary,
-    environment: { directory: job.home },
-    job: { repositoryId: ctx.intent.work.repositoryId, name: ctx.runKey },
-  };
+  const at = treeOf(ctx, job);
   const timeoutSeconds = Math.max(
     5,
     Math.min(command.timeoutSeconds, (ctx.deadline.getTime() - Date.now()) / 1000 - 20),
