@@ -33,6 +33,8 @@ export interface Prompt {
   needsRepository?: boolean;
   /** What changes from call to call. */
   task: string;
+  /** The models and providers that the repository's text may go to (`models.allowed`); undefined where it says nothing. */
+  allowedModels: readonly string[] | undefined;
 }
 
 export type ModelFailure =

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { type ChannelConfig, ChannelsSetting } from "./channels.ts";
 import { ConfigurationError, cannotStart, defaults, givenIn, itemsOf } from "./intake.ts";
+import { type ModelConfig, type ModelsConfig, modelsConfigOf, providers, settingsOf } from "./models.ts";
 import { type TemporalConfig, temporalConfigOf } from "./temporal.ts";
 
 export { ConfigurationError } from "./intake.ts";
@@ -90,10 +91,10 @@ export const Environment = z.object({
   MILLWRIGHT_ALLOWED_BOTS: list.meta({
     description: "Bots that may trigger runs, by login, whatever their permission; by default none.",
   }),
-  MILLWRIGHT_PROVIDER: z
-    .enum(["anthropic", "bedrock", "vertex"])
-    .default("anthropic")
-    .meta({ description: "Where the model is called." }),
+  MILLWRIGHT_PROVIDER: z.enum(providers).default("anthropic").meta({
+    description:
+      "Where the model is called; `openai-compatible` is any server that speaks OpenAI's protocol (vLLM, Ollama, LM Studio, OpenRouter, a gateway).",
+  }),
   MILLWRIGHT_MODEL: z
     .string()
     .default("claude-opus-5-5")
@@ -115,11 +116,22 @@ export const Environment = z.object({
     .string()
     .optional()
     .meta({ description: "A JSON file with prices in dollars per million tokens that override the built-in table." }),
+  MILLWRIGHT_MODELS: z.string().optional().meta({
+    description:
+      "Further models, fallbacks, and which pipeline and step uses which: a JSON file, or the JSON itself. docs/models.md says how.",
+  }),
   ANTHROPIC_API_KEY: z
     .string()
     .optional()
     .meta({ description: "Key of the Anthropic API (console.anthropic.com), or of a compatible server." }),
   ANTHROPIC_BASE_URL: url.optional().meta({ description: "Base address of an Anthropic-compatible server." }),
+  OPENAI_API_KEY: z
+    .string()
+    .optional()
+    .meta({ description: "Key of the OpenAI API (platform.openai.com), or of a compatible server." }),
+  OPENAI_BASE_URL: url.optional().meta({
+    description: "Base address of an OpenAI-compatible server, with `/v1` or what it has instead.",
+  }),
   AWS_REGION: z
     .string()
     .optional()
@@ -313,19 +325,9 @@ export interface OperatorConfig {
   labels: { trigger: string; done: string; needsReview: string; needsInfo: string; failed: string };
   shortCommands: string[];
   allowedBots: string[];
-  model: {
-    provider: "anthropic" | "bedrock" | "vertex";
-    name: string;
-    apiKey: string | undefined;
-    baseUrl: string | undefined;
-    temperature: number;
-    maxOutputTokens: number;
-    contextWindowTokens: number | undefined;
-    pricesFile: string | undefined;
-    awsRegion: string | undefined;
-    googleProject: string | undefined;
-    googleRegion: string | undefined;
-  };
+  /** The model that is used where MILLWRIGHT_MODELS names no other. */
+  model: ModelConfig;
+  models: ModelsConfig;
   sandbox: {
     backend: "auto" | "bubblewrap" | "container" | "lambda" | "none";
     image: string | undefined;
@@ -362,21 +364,74 @@ export function readOperatorConfig(environment: Record<string, string | undefine
   const parsed = Environment.safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => explain(issue, given));
   const privateKey = privateKeyOf(given, problems);
-  if (given["MILLWRIGHT_PROVIDER"] === undefined || given["MILLWRIGHT_PROVIDER"] === "anthropic") {
-    if (given["ANTHROPIC_API_KEY"] === undefined) {
-      problems.push(
-        "ANTHROPIC_API_KEY is not set. Make a key at https://console.anthropic.com/settings/keys, or set MILLWRIGHT_PROVIDER to bedrock or vertex.",
-      );
-    }
-  }
+  const models = parsed.success ? modelsOf(parsed.data, given, problems) : undefined;
+  if (models?.use["default"]?.model === undefined) requireModel(given, problems);
   requireFunctions(given, problems);
   requireForCoder(given, problems);
   const engine: OperatorConfig["engine"] =
     parsed.success && parsed.data.MILLWRIGHT_ENGINE === "temporal"
       ? temporalConfigOf(parsed.data, problems)
       : { kind: "local" };
-  if (!parsed.success || problems.length > 0) throw cannotStart(problems);
-  return toConfig(parsed.data, privateKey, engine);
+  if (!parsed.success || models === undefined || problems.length > 0) throw cannotStart(problems);
+  return toConfig(parsed.data, privateKey, engine, models);
+}
+
+/** What the environment's own model cannot do without. */
+function requireModel(given: Record<string, string | undefined>, problems: string[]): void {
+  const provider = given["MILLWRIGHT_PROVIDER"] ?? "anthropic";
+  if (provider === "anthropic" && given["ANTHROPIC_API_KEY"] === undefined) {
+    problems.push(
+      "ANTHROPIC_API_KEY is not set. Make a key at https://console.anthropic.com/settings/keys, or set MILLWRIGHT_PROVIDER to bedrock, vertex, openai or openai-compatible.",
+    );
+  }
+  if (provider === "openai" && given["OPENAI_API_KEY"] === undefined)
+    problems.push("OPENAI_API_KEY is not set. Make a key at https://platform.openai.com/api-keys.");
+  const needed = [
+    ...(provider === "openai-compatible" ? ["OPENAI_BASE_URL"] : []),
+    ...(provider.startsWith("openai") ? ["MILLWRIGHT_MODEL"] : []),
+  ];
+  for (const name of needed) {
+    if (given[name] === undefined)
+      problems.push(`${name} is not set, and MILLWRIGHT_PROVIDER is ${provider}. ${meaningOf(name)}`);
+  }
+}
+
+/** The environment's own model, and those of MILLWRIGHT_MODELS: JSON itself, or the name of a file. */
+function modelsOf(
+  env: z.infer<typeof Environment>,
+  given: Record<string, string | undefined>,
+  problems: string[],
+): ModelsConfig {
+  let json = env.MILLWRIGHT_MODELS;
+  if (json !== undefined && !json.trimStart().startsWith("{")) {
+    try {
+      json = readFileSync(json, "utf8");
+    } catch (error) {
+      problems.push(`MILLWRIGHT_MODELS: cannot read ${json} (${(error as NodeJS.ErrnoException).code}).`);
+      json = undefined;
+    }
+  }
+  return modelsConfigOf(json, ownModel(env), given, problems);
+}
+
+/** Each provider gets the key that is its own, and no other. */
+function ownModel(env: z.infer<typeof Environment>): ModelConfig {
+  const provider = env.MILLWRIGHT_PROVIDER;
+  const isOpenAi = provider === "openai" || provider === "openai-compatible";
+  return {
+    provider,
+    name: env.MILLWRIGHT_MODEL,
+    apiKey: isOpenAi ? env.OPENAI_API_KEY : provider === "anthropic" ? env.ANTHROPIC_API_KEY : undefined,
+    baseUrl: isOpenAi ? env.OPENAI_BASE_URL : env.ANTHROPIC_BASE_URL,
+    temperature: env.MILLWRIGHT_TEMPERATURE,
+    maxOutputTokens: env.MILLWRIGHT_MAX_OUTPUT_TOKENS,
+    contextWindowTokens: env.MILLWRIGHT_CONTEXT_TOKENS,
+    pricesFile: env.MILLWRIGHT_PRICES,
+    awsRegion: env.AWS_REGION,
+    googleProject: env.GOOGLE_CLOUD_PROJECT,
+    googleRegion: env.CLOUD_ML_REGION,
+    settings: settingsOf(provider),
+  };
 }
 
 /** What the lambda sandbox cannot do without. */
@@ -483,6 +538,7 @@ function toConfig(
   env: z.infer<typeof Environment>,
   privateKey: string,
   engine: OperatorConfig["engine"],
+  models: ModelsConfig,
 ): OperatorConfig {
   const enterprise = env.GHE_HOST === undefined ? undefined : `${env.GHE_PROTOCOL}://${env.GHE_HOST}`;
   return {
@@ -515,19 +571,8 @@ function toConfig(
     },
     shortCommands: env.MILLWRIGHT_SHORT_COMMANDS,
     allowedBots: env.MILLWRIGHT_ALLOWED_BOTS,
-    model: {
-      provider: env.MILLWRIGHT_PROVIDER,
-      name: env.MILLWRIGHT_MODEL,
-      apiKey: env.ANTHROPIC_API_KEY,
-      baseUrl: env.ANTHROPIC_BASE_URL,
-      temperature: env.MILLWRIGHT_TEMPERATURE,
-      maxOutputTokens: env.MILLWRIGHT_MAX_OUTPUT_TOKENS,
-      contextWindowTokens: env.MILLWRIGHT_CONTEXT_TOKENS,
-      pricesFile: env.MILLWRIGHT_PRICES,
-      awsRegion: env.AWS_REGION,
-      googleProject: env.GOOGLE_CLOUD_PROJECT,
-      googleRegion: env.CLOUD_ML_REGION,
-    },
+    model: models.named[models.use["default"]?.model ?? "default"]!,
+    models,
     sandbox: {
       backend: env.MILLWRIGHT_SANDBOX,
       image: env.MILLWRIGHT_SANDBOX_IMAGE,

@@ -226,6 +226,18 @@ const Review = z.strictObject({
     .meta({ description: "The language that the review is written in." }),
 });
 
+const Models = z.strictObject({
+  allowed: z
+    .array(z.string().regex(/^[\w.:/-]{1,120}$/, "must be the name of a model or of a provider"))
+    .min(1)
+    .max(50)
+    .optional()
+    .meta({
+      description:
+        "Models or providers that texts of this repository may go to: `anthropic`, `bedrock`, `vertex`, `openai`, `openai-compatible`, a model as its provider writes it, or the operator's name for one. Without it, any that the operator configured.",
+    }),
+});
+
 const Limits = z.strictObject({
   costUsd: z.number().positive().optional().meta({ description: "Most dollars of one run." }),
   tokens: z.number().int().positive().optional().meta({ description: "Most tokens of one run." }),
@@ -265,6 +277,7 @@ export const RepositoryConfig = z.strictObject({
   guard: Guard.prefault({}),
   fix: Fix.prefault({}),
   review: Review.prefault({}),
+  models: Models.prefault({}),
   limits: Limits.prefault({}),
 });
 export type RepositoryConfig = z.infer<typeof RepositoryConfig>;

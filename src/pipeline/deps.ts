@@ -1,4 +1,5 @@
 import type { Model } from "../agent/model.ts";
+import type { Models } from "../agent/models.ts";
 import type { Coder } from "../coder/coder.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -14,8 +15,9 @@ export interface Deps {
   store: Store;
   workspaces: Workspaces;
   sandbox: Sandbox;
-  /** The model for a run; every call's tokens and cost are recorded before the answer is returned. */
+  /** The model of the step that runs; every call's tokens and cost are recorded before the answer is returned. */
   model: Model;
+  models: Models;
   /** Who writes changes; its calls are recorded likewise. */
   coder: Coder;
   engine: Engine;

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Place } from "../agent/models.ts";
 import type { ExecuteStep, StepCall } from "../engine/execute-step.ts";
 import type { GitHubApp } from "../github/client.ts";
 import { insideEffect } from "../github/effect-scope.ts";
@@ -31,6 +32,8 @@ export function createExecuteStep(options: {
   status: StatusProjector;
   metrics: Metrics;
   log: Logger;
+  /** What a step is given in place of what `deps` has: its own model. */
+  forStep?: (place: Place) => Partial<Deps>;
   effectFault?: EffectFault;
 }): ExecuteStep {
   const { deps, github, status, metrics } = options;
@@ -51,7 +54,7 @@ export function createExecuteStep(options: {
       metrics.stepSeconds.observe({ step: call.name, result }, (performance.now() - startedAt) / 1000);
     try {
       const input = step.input.parse(call.input);
-      const output = step.output.parse(await step.run(input as never, deps, contextOf(call, log)));
+      const output = step.output.parse(await step.run(input as never, depsOf(call), contextOf(call, log)));
       measure("done");
       log.info({ durationMs: Math.round(performance.now() - startedAt) }, "step done");
       return output;
@@ -63,6 +66,10 @@ export function createExecuteStep(options: {
       if (call.name !== lastStep) status.touch(call.runKey);
     }
   };
+
+  function depsOf(call: StepCall): Deps {
+    return { ...deps, ...options.forStep?.({ pipeline: call.intent.pipeline, step: call.name }) };
+  }
 
   function contextOf(call: StepCall, log: Logger): StepContext {
     const clients = new Map<string, ReturnType<StepContext["github"]>>();

@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Logger } from "pino";
 import type { ProbotOctokit } from "probot";
-import { createModel } from "../agent/create-model.ts";
 import type { Model } from "../agent/model.ts";
+import { createModels, type Models, type Place, unknownPlace } from "../agent/models.ts";
 import { createCoder } from "../coder/create-coder.ts";
 import { secretsOf } from "../config/channels.ts";
 import type { OperatorConfig } from "../config/operator.ts";
@@ -11,6 +11,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { EngineEvent, ExecuteStep } from "../engine/execute-step.ts";
 import { createGitHubApp, type GitHubApp } from "../github/client.ts";
 import type { Deps } from "../pipeline/deps.ts";
+import { pipelines } from "../pipeline/index.ts";
 import type { Step } from "../pipeline/step.ts";
 import { steps } from "../pipeline/steps/index.ts";
 import { createRedactor, type Redactor } from "../policy/redact.ts";
@@ -71,7 +72,9 @@ export function redactorFor(operator: OperatorConfig): Redactor {
     ...operator.app.webhookSecrets.map((value) => ({ name: "webhook-secret", value })),
     { name: "private-key", value: operator.app.privateKey },
     ...keyLines.map((value) => ({ name: "private-key", value })),
-    ...(operator.model.apiKey === undefined ? [] : [{ name: "model-key", value: operator.model.apiKey }]),
+    ...Object.values(operator.models.named).flatMap(({ apiKey }) =>
+      apiKey === undefined ? [] : [{ name: "model-key", value: apiKey }],
+    ),
     ...Object.entries(operator.channels).flatMap(([name, channel]) =>
       secretsOf(channel).map((value) => ({ name: `channel-${name}`, value })),
     ),
@@ -124,13 +127,22 @@ async function openOn(
     environmentArchives,
     log,
   });
-  const model = measureModel(createModel(operator.model, redactor), metrics);
+  const models = openModels(operator, redactor, metrics, log);
+  const model = models.of({ pipeline: "", step: "" });
   const status = createStatusProjector({ store, operator, github, log, periodSeconds, effectFault });
   const coder = measureCoder(createCoder(operator, model, sandbox), metrics);
-  const made = { operator, store, workspaces, sandbox, model, coder, redactor, app: github };
-  const deps = made as Omit<Deps, "engine"> as Deps;
+  const deps = { operator, store, workspaces, sandbox, model, models, coder, redactor, app: github } as Omit<
+    Deps,
+    "engine"
+  > as Deps;
   const byName: Record<string, Step<never, unknown>> = steps as unknown as Record<string, Step<never, unknown>>;
-  const executeStep = createExecuteStep({ deps, steps: byName, github, status, metrics, log, effectFault });
+  // Millwright's own agent works by the model of the step that it is asked in.
+  const forStep = (place: Place) => {
+    const own = models.of(place);
+    const isAgent = operator.coder.name === "agent" && own !== model;
+    return { model: own, coder: isAgent ? measureCoder(createCoder(operator, own, sandbox), metrics) : coder };
+  };
+  const executeStep = createExecuteStep({ deps, forStep, steps: byName, github, status, metrics, log, effectFault });
   return {
     ...{ operator, redactor, log, metrics, store, github, sandbox, workspaces, model, status },
     forEngine: {
@@ -146,6 +158,16 @@ async function openOn(
       deps.engine = engine;
     },
   };
+}
+
+/** The models as the operator wants them, counted. Throws when one of them cannot be used as it is configured. */
+function openModels(operator: OperatorConfig, redactor: Redactor, metrics: Metrics, log: Logger): Models {
+  const known = { pipelines: Object.keys(pipelines), steps: Object.keys(steps) };
+  const mistaken = unknownPlace(operator.models, known);
+  if (mistaken !== undefined) throw new Error(mistaken);
+  const models = createModels(operator.models, { redactor, wrap: (model) => measureModel(model, metrics) });
+  for (const warning of models.warnings) log.warn(`${warning} (MILLWRIGHT_MODELS, docs/models.md)`);
+  return models;
 }
 
 /** The sandbox as the operator wants it. */

@@ -12,6 +12,7 @@ export const prompt: Prompt = {
   version: "1",
   system: "stage: write-change\n\nYou write code.",
   task: "Fix a.txt.",
+  allowedModels: undefined,
 };
 
 export function budget(part: Partial<Budget> = {}): Budget {

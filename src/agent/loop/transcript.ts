@@ -11,15 +11,16 @@ export function blocksOf(message: Turn): BetaContentBlockParam[] {
 }
 
 /**
- * A reply's blocks as the provider will take them back. It refuses a conversation for ever in which two calls have one id or a
- * call's arguments are no object; such arguments become none, which the tool then answers.
+ * A reply's blocks as every provider will take them back. It refuses a conversation for ever in which two calls have one id, an
+ * id has odd characters or a call's arguments are no object; such arguments become none, which the tool then answers.
  */
 export function sendable(content: unknown, earlier: readonly Turn[]): BetaContentBlockParam[] {
   const ids = new Set(earlier.flatMap(blocksOf).flatMap((block) => (block.type === "tool_use" ? [block.id] : [])));
   return (plainJson(content) as BetaContentBlockParam[]).map((block) => {
     if (block.type !== "tool_use") return block;
-    let id = block.id === "" ? "call" : block.id;
-    for (let copy = 2; ids.has(id); copy += 1) id = `${block.id}_${copy}`;
+    const given = block.id.replaceAll(/[^\w-]/g, "_").slice(0, 60) || "call";
+    let id = given;
+    for (let copy = 2; ids.has(id); copy += 1) id = `${given}_${copy}`;
     ids.add(id);
     const isObject = typeof block.input === "object" && block.input !== null && !Array.isArray(block.input);
     return { ...block, id, input: isObject ? block.input : {} };

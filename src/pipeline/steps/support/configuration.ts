@@ -16,7 +16,11 @@ type Configuration = { kind: "config"; config: RepositoryConfig; place: string }
 /** The repository's configuration at the pinned commit of its default branch, else its organisation's (P4). */
 export async function pinnedConfiguration(deps: Deps, ctx: StepContext, defaultSha: string): Promise<Configuration> {
   const own = await deps.workspaces.readFile(repositoryRef(ctx.intent), defaultSha, repositoryConfigPath);
-  return parsed(ctx, own);
+  const found = await parsed(ctx, own);
+  if (found.kind === "ended") return found;
+  // Before anything of the repository is sent to a model that it does not allow.
+  const refused = deps.models.whyNot(ctx.intent.pipeline, found.config.models.allowed);
+  return refused === undefined ? found : ended({ kind: "refused", reason: refused.reason, detail: refused.advice });
 }
 
 /** The same as GitHub shows it now, for a look before anything is fetched: what is done later goes by the pinned one. */

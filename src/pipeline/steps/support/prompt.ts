@@ -24,7 +24,8 @@ export async function promptFor(
 ): Promise<Prompt> {
   const data = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, asData(key, value)]));
   const { version, system, task } = renderPrompt(name, data);
-  return { name, version, system, repository: await instructions(deps, ctx, base, touched), task };
+  const { allowed: allowedModels } = (await configOf(deps, base)).models;
+  return { name, version, system, repository: await instructions(deps, ctx, base, touched), task, allowedModels };
 }
 
 /** Where instructions may stand: at the root, and beside or above each touched file, the nearest first. */
@@ -36,7 +37,8 @@ function instructionPaths(touched: string[]): string[] {
   return [...new Set(["", ...folders])].flatMap((folder) => instructionFiles.map((name) => `${folder}${name}`));
 }
 
-async function instructions(deps: Deps, ctx: StepContext, base: Base, touched: string[]): Promise<string> {
+/** The repository's own part of a prompt: where it stands, and what its maintainers want, which is the same for every request about these files. */
+export async function instructions(deps: Deps, ctx: StepContext, base: Base, touched: string[]): Promise<string> {
   const config: RepositoryConfig = await configOf(deps, base);
   const repository = repositoryRef(ctx.intent);
   const pinnedSha = base.instructionsSha ?? base.baseSha;
