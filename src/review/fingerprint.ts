@@ -162,10 +162,10 @@ function lineKey(fingerprint: Fingerprint): string {
   return parts === undefined ? "" : `${parts.category}.${parts.line}`;
 }
 
-/** The lines of a file with the names of what is around them. */
+/** The lines of a file with the names of what is around them. An empty line stands for the next one that is not. */
 class SourceLines {
   readonly #lines: string[];
-  readonly #sections: (string | undefined)[] = [];
+  #names: string[] | undefined;
   readonly #hashes: (string | undefined)[] = [];
 
   constructor(text: string) {
@@ -179,55 +179,48 @@ class SourceLines {
     let best: number | undefined;
     for (let line = 1; line <= this.#lines.length; line += 1) {
       if (best !== undefined && Math.abs(line - near) >= Math.abs(best - near)) continue;
-      if (this.lineHash(line) === parts.line && this.sectionHash(line) === parts.section) best = line;
+      if (this.#telling(line) !== line || this.lineHash(line) !== parts.line) continue;
+      if (this.sectionHash(line) === parts.section) best = line;
     }
     return best;
   }
 
-  /** Of the line, or of the next one where it is empty. */
   lineHash(line: number): string | undefined {
-    const known = this.#hashes[line];
-    if (known !== undefined) return known;
-    const plain = this.#plainFrom(line);
-    if (plain === undefined) return undefined;
-    const hash = short(plain, 12);
-    this.#hashes[line] = hash;
-    return hash;
-  }
-
-  #plainFrom(line: number): string | undefined {
-    for (let at = line - 1; at < Math.min(this.#lines.length, line + 9); at += 1) {
-      const plain = plainLine(this.#lines[at] ?? "");
-      if (plain !== "") return plain;
-    }
-    return this.#lines[line - 1] === undefined ? undefined : "";
+    const at = this.#telling(line);
+    const text = this.#lines[at - 1];
+    if (text === undefined) return undefined;
+    this.#hashes[at] ??= short(plainLine(text), 12);
+    return this.#hashes[at];
   }
 
   sectionHash(line: number): string {
-    return short(this.#sectionOf(line), 8);
+    return short(this.#sections()[this.#telling(line)] ?? "", 8);
   }
 
-  /** The name of the nearest definition above that is indented less. Going up, only less indented lines are of interest. */
-  #sectionOf(line: number): string {
-    const known = this.#sections[line];
-    if (known !== undefined) return known;
-    let indent = indentOf(this.#lines[line - 1] ?? "");
-    let name = "";
-    for (let at = line - 2; at >= Math.max(0, line - farthestDefinition) && indent > 0; at -= 1) {
-      const above = this.#lines[at]!;
-      if (above.trim() === "" || indentOf(above) >= indent) continue;
-      indent = indentOf(above);
-      const defined = definedName(above);
-      if (defined === undefined) continue;
-      name = defined;
-      break;
+  /** The line itself, or the next one with a word; the line itself where only empty ones follow. */
+  #telling(line: number): number {
+    for (let at = line; at <= line + mostEmptyLines; at += 1) if ((this.#lines[at - 1] ?? "").trim() !== "") return at;
+    return line;
+  }
+
+  /** The name of the nearest definition above that is indented less, of each line that is not empty; empty at the top. */
+  #sections(): string[] {
+    if (this.#names !== undefined) return this.#names;
+    const names: string[] = [];
+    const around: { indent: number; name: string }[] = [];
+    for (const [at, text] of this.#lines.entries()) {
+      if (text.trim() === "") continue;
+      const indent = indentOf(text);
+      while (around.length > 0 && around.at(-1)!.indent >= indent) around.pop();
+      names[at + 1] = around.at(-1)?.name ?? "";
+      around.push({ indent, name: definedName(text) ?? names[at + 1]! });
     }
-    this.#sections[line] = name;
-    return name;
+    this.#names = names;
+    return names;
   }
 }
 
-const farthestDefinition = 2_000;
+const mostEmptyLines = 20;
 
 function plainLine(line: string): string {
   return line
