@@ -29,6 +29,10 @@ describe("cutMarkdown", () => {
     expect(cut.match(/<\/details>/g)).toHaveLength(1);
   });
 
+  test.each([300, 301])("cutMarkdown splits no character at %i", (limit) => {
+    expect(cutMarkdown("😀".repeat(1_000), limit)).toMatch(/^(😀)+\n\n\*\d+ more/u);
+  });
+
   test("cutMarkdown never exceeds the limit nor splits a character", () => {
     const piece = fc.constantFrom(
       "```\n",
