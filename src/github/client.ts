@@ -35,6 +35,21 @@ class NoAccess extends Error {
   };
 }
 
+/** The installation is older than a permission that the App asks for since: its owner has to grant it. */
+class NotGranted extends Error {
+  override name = "NotGranted";
+  readonly permanent = true;
+  readonly forPeople: { reason: string; advice: string };
+  constructor(message: string, permissions: Permissions, options: { cause: unknown }) {
+    super(message, options);
+    const wanted = Object.entries(permissions).map(([name, access]) => `\`${name}: ${access}\``);
+    this.forPeople = {
+      reason: `The App was not granted what this needs here: ${wanted.join(", ")}.`,
+      advice: "Whoever owns the installation accepts the App's new permissions in its settings on GitHub.",
+    };
+  }
+}
+
 export interface GitHubApp {
   /** Asked once, then remembered. Throws while GitHub cannot be reached. */
   identity(): Promise<AppIdentity>;
@@ -105,7 +120,7 @@ export function createGitHubApp(options: {
         request: { retries: 0 },
       });
       const { data } = await asked.catch((error: unknown) => {
-        throw withoutAccess(error) ?? slowedDown(error) ?? error;
+        throw withoutPermission(error, permissions) ?? withoutAccess(error) ?? slowedDown(error) ?? error;
       });
       const { token } = data;
       options.redactor.add("installation-token", token);
@@ -153,6 +168,12 @@ function redacted<T>(value: T, redactor: Redactor): T {
   };
   const fields = Object.entries(value as Record<string, unknown>);
   return Object.fromEntries(fields.map(([key, item]) => [key, skipped.has(key) ? item : visit(item)])) as T;
+}
+
+function withoutPermission(error: unknown, permissions: Permissions): NotGranted | undefined {
+  const { message } = error as Error;
+  if (statusOf(error) !== 422 || !/permissions requested are not granted/i.test(message)) return undefined;
+  return new NotGranted(message, permissions, { cause: error });
 }
 
 /** https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app */

@@ -6,8 +6,9 @@ import type { PushResult } from "./workspace.ts";
 const pushTimeoutSeconds = 600;
 
 /**
- * Moves `branch` on the server from `expectedSha` (undefined: it must not exist) to `sha`, or not at all. Only for
- * branches of ours, and only inside `ctx.effect`. Throws for what says nothing about the branch: network, 401, 404.
+ * Moves `branch` on the server from `expectedSha` (undefined: it must not exist) to `sha`, or not at all. A branch that is not
+ * below `millwright/` is somebody's: it is only moved forward from where it is. Call only inside `ctx.effect`. Throws for what
+ * says nothing about the branch: network, 401, 404.
  */
 export async function pushBranch(
   gitDir: string,
@@ -18,9 +19,7 @@ export async function pushBranch(
   signal?: AbortSignal,
 ): Promise<PushResult> {
   assertInsideEffect("git push");
-  if (!/^millwright\/[A-Za-z0-9._/-]+$/.test(branch) || branch.includes("..") || branch.endsWith("/")) {
-    throw new Error(`Cannot push ${JSON.stringify(branch)}: only branches below millwright/ are pushed`);
-  }
+  await assertMayPush(gitDir, branch, sha, expectedSha);
   const ref = `refs/heads/${branch}`;
   const args = [
     "push",
@@ -56,6 +55,22 @@ export async function pushBranch(
   if (actualSha === sha) return { kind: "already-there" };
   if (actualSha !== expectedSha) return { kind: "moved", actualSha };
   return { kind: "refused", message: reasonOf(line, result.stderr) };
+}
+
+async function assertMayPush(
+  gitDir: string,
+  branch: string,
+  sha: string,
+  expectedSha: string | undefined,
+): Promise<void> {
+  const refuse = (why: string) => new Error(`Cannot push ${JSON.stringify(branch)}: ${why}`);
+  // https://git-scm.com/docs/git-check-ref-format; a name that begins with a dash could be taken for an option.
+  if (!/^[A-Za-z0-9_][A-Za-z0-9._/+@#-]*$/.test(branch) || /\.\.|@\{|\/\/|[/.]$|\.lock$/.test(branch))
+    throw refuse("it is not a name that branches of ours or of pull requests have");
+  if (branch.startsWith("millwright/")) return;
+  if (expectedSha === undefined) throw refuse("only branches below millwright/ are made");
+  const isForward = await tryGit(["merge-base", "--is-ancestor", expectedSha, sha], { gitDir });
+  if (isForward.code !== 0) throw refuse("a branch that is not below millwright/ is only moved forward");
 }
 
 async function branchAt(

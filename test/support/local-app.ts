@@ -35,7 +35,15 @@ export async function startGitHub(
       privateKey,
       webhookSecret,
       owner: "acme",
-      permissions: { contents: "write", issues: "write", pull_requests: "write", checks: "write", metadata: "read" },
+      permissions: {
+        contents: "write",
+        issues: "write",
+        pull_requests: "write",
+        checks: "write",
+        actions: "write",
+        statuses: "read",
+        metadata: "read",
+      },
     },
     ...options,
   });

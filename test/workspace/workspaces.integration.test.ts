@@ -426,14 +426,30 @@ test("push moves a branch only from the commit it is expected at", async () => {
   expect(await world.push(job, "millwright/gone", third, first)).toEqual({ kind: "moved", actualSha: undefined });
 });
 
-test("push throws outside of an effect and for a branch that is not ours", async () => {
+test("push throws outside of an effect, for no name of a branch, and where it would make or rewrite somebody's branch", async () => {
   const job = await world.openMain();
   await expect(job.push("millwright/x", job.baseSha, undefined, credential)).rejects.toThrow(
     "git push outside ctx.effect",
   );
-  for (const branch of ["main", "millwright/", "xmillwright/a", "millwright/../main", "millwright/a b"]) {
-    await expect(world.push(job, branch, job.baseSha)).rejects.toThrow(/only branches below millwright\//);
+  for (const branch of ["millwright/", "millwright/../main", "millwright/a b", "--force", "a.lock", "a@{1}"]) {
+    await expect(world.push(job, branch, job.baseSha)).rejects.toThrow(/not a name/);
   }
+  await expect(world.push(job, "xmillwright/a", job.baseSha)).rejects.toThrow(/only branches below millwright\/ are made/);
+  await writeFile(join(job.tree, "src/a.txt"), "mine");
+  const sha = (await job.commit("mine", person, person)) ?? "";
+  await expect(world.push(job, "feature", job.baseSha, sha)).rejects.toThrow(/only moved forward/);
+});
+
+test("push moves somebody's branch forward from where it is, and not when it is elsewhere", async () => {
+  const job = await world.openMain();
+  await world.push(job, "millwright/x", job.baseSha);
+  await writeFile(join(job.tree, "src/a.txt"), "mine");
+  const sha = (await job.commit("mine", person, person)) ?? "";
+  expect(await world.push(job, "main", sha, job.baseSha)).toEqual({ kind: "pushed" });
+  expect(await world.push(job, "main", sha, job.baseSha)).toEqual({ kind: "already-there" });
+  await writeFile(join(job.tree, "src/a.txt"), "other");
+  const other = (await job.squash(job.baseSha, "other", person, person)) ?? "";
+  expect(await world.push(job, "main", other, job.baseSha)).toEqual({ kind: "moved", actualSha: sha });
 });
 
 test("push tells the server's words when it refuses", async () => {

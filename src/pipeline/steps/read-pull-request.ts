@@ -61,6 +61,7 @@ export const readPullRequest = defineStep({
     const { config } = found;
     const refusal =
       whyOff(config, ctx) ??
+      whyNotReviewed(config, ctx, pull.draft === true) ??
       (isState
         ? await whyNotActedOn(deps, ctx, config, { login: author, type: pull.user?.type ?? "User" })
         : undefined);
@@ -70,7 +71,8 @@ export const readPullRequest = defineStep({
     const trust = fork ? ("fork" as const) : ("own" as const);
     const facts = await deps.workspaces.facts(repositoryRef(intent, { trust }), mergeBaseSha);
     const text: PullText = { title: seen(pull.title), body: seen(pull.body ?? "").slice(0, 8_000) };
-    await beginCheckRun(deps, ctx, pull.head.sha);
+    // A reply is answered in its thread: the check run still says how the review ended.
+    if (intent.trigger.kind !== "review-comment") await beginCheckRun(deps, ctx, pull.head.sha);
     return {
       kind: "read" as const,
       base: {
@@ -98,6 +100,7 @@ export const readPullRequest = defineStep({
         author,
         authorId: pull.user?.id ?? 0,
         fork,
+        onDefaultBranch: !fork && pull.head.ref === defaultRef,
         draft: pull.draft === true,
         ours: pullRow !== undefined,
         textBlob: await fileDocument(deps, ctx, "text", text),
@@ -126,6 +129,17 @@ function whyOff(config: RepositoryConfig, ctx: StepContext): Outcome | undefined
     kind: "refused",
     reason: `This is switched off here; \`${name}.enabled: true\` in \`.github/millwright.yml\` on the default branch switches it on.`,
   };
+}
+
+/** Without being asked, only what the configuration names is reviewed: events, and drafts (R1). */
+function whyNotReviewed({ review }: RepositoryConfig, { intent }: StepContext, draft: boolean): Outcome | undefined {
+  if (intent.pipeline !== "review-pr" || intent.trigger.kind !== "state") return undefined;
+  const { event } = intent.trigger;
+  if (event !== undefined && !review.on.includes(event))
+    return { kind: "refused", reason: `\`review.on\` does not name \`${event}\`.` };
+  return draft && review.drafts === "skip"
+    ? { kind: "refused", reason: "Drafts are reviewed when they are ready, or with `/review`." }
+    : undefined;
 }
 
 /** State events are acted on by the author policy and a daily cap of the configuration (security.md M4). */

@@ -51,7 +51,7 @@ export const settleFix = defineStep({
           whyUnverified,
           guard: verdict.decision,
           fork: pull.fork,
-          onDefaultBranch: await isDefaultBranch(),
+          onDefaultBranch: pull.onDefaultBranch,
           ciWaits: ciWaitsFor({ fix, ...config }, base),
           paths: files.flatMap(({ path, previousPath }) => [
             path,
@@ -61,12 +61,6 @@ export const settleFix = defineStep({
         fix,
       );
     return reason === undefined ? { kind: "push" as const } : { kind: "offer" as const, reason };
-
-    async function isDefaultBranch(): Promise<boolean> {
-      const octokit = await ctx.github({ metadata: "read" });
-      const { owner, repo } = ctx.intent.work;
-      return (await octokit.rest.repos.get({ owner, repo })).data.default_branch === pull.headRef;
-    }
   },
 });
 

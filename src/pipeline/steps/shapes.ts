@@ -55,6 +55,8 @@ export const PullFacts = z.object({
   /** Its head is in another repository: nothing is pushed to it, and nothing of it runs with more rights than a stranger has. */
   fork: z.boolean(),
   draft: z.boolean(),
+  /** Its head is the default branch, to which nothing is pushed. */
+  onDefaultBranch: z.boolean(),
   /** This App opened it. */
   ours: z.boolean(),
   /** Title and body, as `PullText`. */

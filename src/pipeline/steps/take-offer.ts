@@ -17,7 +17,8 @@ export const takeOffer = defineStep({
       return ended({ kind: "refused", reason: "There is no such offer for this pull request." });
     if (row.headSha !== pull.headSha)
       return ended({ kind: "superseded", reason: "The pull request has a newer head than the fix was made for." });
-    if (pull.fork) return ended({ kind: "refused", reason: "Nothing is pushed to a fork." });
+    if (pull.fork || pull.onDefaultBranch)
+      return ended({ kind: "refused", reason: "Nothing is pushed to a fork or to the default branch." });
     const by = `${ctx.intent.actor.login} ${ctx.runKey}`;
     await deps.store.offers.decide(row.runKey, "applied", by);
     const decided = await deps.store.offers.get(row.runKey);
