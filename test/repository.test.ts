@@ -58,7 +58,7 @@ describe("app.yml asks for what the code uses, and no more", () => {
   });
 
   test("the permissions are the highest that a step asks a token for", () => {
-    const steps = sources.filter((path) => /^src\/(pipeline\/steps|status|run)\//.test(path)).map(read);
+    const steps = sources.filter((path) => /^src\/(pipeline\/steps|status|run|github)\//.test(path)).map(read);
     expect(manifest.default_permissions).toEqual(permissionsAskedFor(steps));
   });
 
