@@ -16,9 +16,15 @@ export function replyMarker(runKey: string, subject: string): string {
   return `<!-- millwright:reply ${runKey} ${subject} -->`;
 }
 
-/** Ends an inline comment of a review; the fingerprint knows the finding again after the next push. */
-export function findingMarker(fingerprint: string): string {
-  return `<!-- millwright:finding ${fingerprint} -->`;
+/**
+ * Ends an inline comment of a review, and a review's body once for each finding that has no comment of its own and so says
+ * its place here. The fingerprint knows the finding again after the next push.
+ */
+export function findingMarker(fingerprint: string, place?: { path: string; line: number }): string {
+  if (place === undefined) return `<!-- millwright:finding ${fingerprint} -->`;
+  // A comment ends at the first `-->`; a path that would fill the body is not said.
+  const path = encodeURIComponent(place.path.toWellFormed()).replaceAll("-", "%2D");
+  return `<!-- millwright:finding ${fingerprint} ${place.line} ${path.length > 500 ? "" : path} -->`;
 }
 
 /** Ends a review's body: which head was reviewed, so that the next review begins there. */

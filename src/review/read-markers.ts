@@ -14,7 +14,7 @@ export interface ReadComment {
  * suggestion's text may look like one. Whoever calls asks first whether our own App wrote the comment.
  */
 export function readComment(body: string): ReadComment | undefined {
-  const fingerprint = endOf(body, findingMarker, /^\S{1,100}$/);
+  const fingerprint = markedIn(body.trimEnd().split("\n").at(-1)!, findingMarker);
   if (fingerprint === undefined || !isFingerprint(fingerprint)) return undefined;
   const heading = /^\*\*(Critical|Major|Minor|Nit):\*\* (.*)$/m.exec(body.slice(0, 1_000));
   return {
@@ -24,14 +24,46 @@ export function readComment(body: string): ReadComment | undefined {
   };
 }
 
-/** The head that a review of ours looked at, from its body. */
-export function readReviewedHead(body: string): string | undefined {
-  return endOf(body, reviewMarker, /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/);
+/** What a review's body says: which head was looked at, and which findings have no comment of their own. */
+export interface ReadReview {
+  headSha: string;
+  /** A path that was too long to be kept is empty. */
+  findings: { fingerprint: Fingerprint; path: string; line: number }[];
 }
 
-function endOf(body: string, marker: (value: string) => string, value: RegExp): string | undefined {
-  const last = body.trimEnd().split("\n").at(-1)!;
+/** Reads a body that `renderReviewBody` made; undefined for every other. */
+export function readReviewBody(body: string): ReadReview | undefined {
+  const lines = body.trimEnd().split("\n");
+  const headSha = markedIn(lines.pop()!, reviewMarker);
+  if (headSha === undefined || !/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(headSha)) return undefined;
+  const findings: ReadReview["findings"] = [];
+  for (;;) {
+    const [fingerprint = "", line = "", path = ""] = (markedIn(lines.pop() ?? "", findingMarker) ?? "").split(" ");
+    const decoded = decode(path);
+    if (!isFingerprint(fingerprint) || !/^\d{1,8}$/.test(line) || decoded === undefined)
+      return { headSha, findings: findings.reverse() };
+    findings.push({ fingerprint, line: Number(line), path: decoded });
+  }
+}
+
+/** The head that a review of ours looked at, from its body. */
+export function readReviewedHead(body: string): string | undefined {
+  return readReviewBody(body)?.headSha;
+}
+
+function decode(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What stands in a line that is one marker and nothing else. */
+function markedIn(line: string, marker: (value: string) => string): string | undefined {
   const [start, end] = marker("\0").split("\0") as [string, string];
-  const found = last.startsWith(start) && last.endsWith(end) ? last.slice(start.length, -end.length) : "";
-  return value.test(found) ? found : undefined;
+  const text = line.trim();
+  return text.startsWith(start) && text.endsWith(end) && text.length > start.length + end.length
+    ? text.slice(start.length, -end.length)
+    : undefined;
 }

@@ -49,11 +49,14 @@ export function renderComment(
 
 /** The body of the one review: what has no line to stand on, and what a maintainer has to know about the review itself. */
 export function renderReviewBody(view: ReviewView): string {
+  const { inBody } = view.selection;
   return [
     sentences([headline(view), ...notes(view)]),
-    ...(view.selection.inBody.length === 0 ? [] : [outsideOfDiff(view.selection.inBody)]),
+    ...outsideOfDiff(inBody),
     ...notLookedAt(view.leftOut),
-    reviewMarker(view.headSha),
+    [...inBody.map(({ fingerprint, finding }) => findingMarker(fingerprint, finding)), reviewMarker(view.headSha)].join(
+      "\n",
+    ),
   ].join("\n\n");
 }
 
@@ -97,7 +100,7 @@ function countOf({ selection, filesLookedAt, openBefore }: ReviewView): string {
 function headline(view: ReviewView): string {
   const where = view.sinceSha === undefined ? "" : ` changed since \`${view.sinceSha.slice(0, 7)}\``;
   if (view.filesLookedAt === 0) return "Nothing was reviewed.";
-  return `${countOf(view)} in ${counted(view.filesLookedAt, "file")}${where}.`;
+  return `${countOf(view)} ${shownOf(view.selection) > 0 ? "in" : "about"} ${counted(view.filesLookedAt, "file")}${where}.`;
 }
 
 function notes({ cutByBudget, resolved, openBefore, changedInstructions }: ReviewView): string[] {
@@ -125,12 +128,17 @@ function sentences(parts: readonly string[]): string {
   return parts.join(" ");
 }
 
-function outsideOfDiff(inBody: readonly Candidate[]): string {
+function outsideOfDiff(inBody: readonly Candidate[]): string[] {
+  if (inBody.length === 0) return [];
+  const maxBytes = Math.min(2_000, Math.floor(bodyBytes / inBody.length));
   const items = inBody.map(
-    ({ finding }) => `${placeOf(finding)}\n\n${heading(finding)}\n\n${safe(finding.scenario, 2_000)}`,
+    ({ finding }) => `${placeOf(finding)} ${heading(finding)}\n\n${safe(finding.scenario, maxBytes)}`,
   );
-  return ["On lines that the diff does not show:", ...items].join("\n\n");
+  return ["On lines that the diff does not show:", ...items];
 }
+
+/** For scenarios in a body, which GitHub limits to 65,536 characters. */
+const bodyBytes = 30_000;
 
 function findingList({ inline, inBody }: Selection): string[] {
   const items = [...inline, ...inBody].map(({ finding }) => `- ${placeOf(finding)} ${heading(finding)}`);
