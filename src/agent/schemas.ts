@@ -64,3 +64,40 @@ export const FailureAnalysis = z.object({
     .meta({ description: "Subject of the commit without type and scope: imperative, lower case, no full stop." }),
 });
 export type FailureAnalysis = z.infer<typeof FailureAnalysis>;
+
+/** What the verifier makes of findings (R3). */
+export const VerifierAnswer = z.object({
+  verdicts: z
+    .array(
+      z.object({
+        id: z.string().max(10),
+        verdict: z.enum(["holds", "refuted", "fixed", "still-there"]),
+        reason: z
+          .string()
+          .max(1_000)
+          .meta({ description: "One sentence that names the line or fact that decided it." }),
+        scenario: z
+          .string()
+          .max(2_000)
+          .optional()
+          .meta({ description: "With holds: with which input or state it fails, and what then happens." }),
+        severity: z
+          .enum(["critical", "major", "minor", "nit"])
+          .optional()
+          .meta({ description: "Where it is lower than claimed." }),
+        duplicateOf: z
+          .string()
+          .max(10)
+          .optional()
+          .meta({ description: "The id of the finding that says the same better." }),
+      }),
+    )
+    .max(100)
+    .meta({ description: "One for each finding, new and earlier." }),
+});
+
+/** What follows from a reply to one of our findings (R6). */
+export const ReplyAnswer = z.object({
+  decision: z.enum(["dismissed", "wrong", "fixed", "not-fixed", "answered", "nothing"]),
+  text: z.string().max(3_000).optional().meta({ description: "What is posted; left out with nothing." }),
+});

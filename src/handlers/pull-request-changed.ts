@@ -32,10 +32,9 @@ export function pullRequestChanged({
       pipeline: "review-pr",
       actor: actorOf(sender),
       at: new Date(pull.updated_at).toISOString(),
-      trigger: { kind: "state" },
+      trigger: { kind: "state", event },
       deliveryId: id,
       headSha: pull.head.sha,
-      args: event,
     },
   };
 }

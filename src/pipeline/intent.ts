@@ -52,7 +52,11 @@ const Trigger = z.discriminatedUnion("kind", [
     inReplyTo: z.number().int().optional(),
   }),
   z.object({ kind: z.literal("button") }),
-  z.object({ kind: z.literal("state") }),
+  z.object({
+    kind: z.literal("state"),
+    /** Of a pull request: what `review.on` calls it. */
+    event: z.enum(["opened", "ready", "pushed"]).optional(),
+  }),
 ]);
 
 /**

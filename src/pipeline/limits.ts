@@ -22,6 +22,10 @@ const table: Record<string, StepLimits> = {
   "read-failure": { minutes: 10, attempts: 4, backoffSeconds: 2 },
   "analyse-failure": { minutes: 10, attempts: 4, backoffSeconds: 5 },
   "reproduce-failure": { minutes: 10, attempts: 2, backoffSeconds: 2 },
+  "read-changes": { minutes: 10, attempts: 4, backoffSeconds: 2 },
+  "review-group": { minutes: 10, attempts: 3, backoffSeconds: 5 },
+  "verify-findings": { minutes: 10, attempts: 3, backoffSeconds: 5 },
+  "answer-reply": { minutes: 10, attempts: 3, backoffSeconds: 5 },
   "report-outcome": { minutes: 3, attempts: 8, backoffSeconds: 1 },
 };
 

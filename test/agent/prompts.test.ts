@@ -11,6 +11,8 @@ const placeholders: Record<PromptName, string[]> = {
   "simplest-change": ["task", "failures"],
   "address-review": ["review", "context"],
   "resolve-conflict": ["task", "conflicts"],
+  "analyse-failure": ["failure", "change", "context", "note"],
+  "fix-failure": ["failure", "context"],
   "review-group": ["reviewer", "focus", "language"],
   "verify-findings": ["findings", "earlier", "code"],
   "answer-reply": ["thread", "code", "language"],

@@ -1,9 +1,11 @@
 import { z } from "zod";
+import { statusOf } from "../../github/client.ts";
 import { minimiseComment, putComment } from "../../github/comments.ts";
 import { permissionOf } from "../../github/permission.ts";
 import { reactToTrigger } from "../../github/reactions.ts";
 import { replyMarker, statusMarker } from "../../policy/markers.ts";
 import { accountServed, mayAnswer, mayTrigger } from "../../policy/who-may-trigger.ts";
+import { readComment } from "../../review/read-markers.ts";
 import { renderStatus } from "../../status/render.ts";
 import { statusView } from "../../status/view.ts";
 import type { Deps } from "../deps.ts";
@@ -11,6 +13,7 @@ import { checkRunNames, workKeyOf } from "../intent.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Ended, ended } from "./shapes.ts";
 import { whyNotAdmitted } from "./support/admission.ts";
+import { currentConfiguration } from "./support/configuration.ts";
 import { place } from "./support/repository.ts";
 import { whyUnwritable } from "./support/truth.ts";
 
@@ -72,16 +75,24 @@ async function whyRefused(deps: Deps, ctx: StepContext): Promise<Refusal | undef
   if (intent.trigger.kind === "state") return undefined;
   return (
     (await whyNotAllowed(deps, ctx)) ??
-    (intent.pipeline === "answer-command" ? undefined : spoken(await whyNotAdmitted(deps, ctx)))
+    (intent.pipeline === "answer-command" ? undefined : told(await whyNotAdmitted(deps, ctx), ctx))
   );
 }
 
-function spoken(sentence: string | undefined): Refusal | undefined {
-  return sentence === undefined ? undefined : { sentence, silent: false };
+/** A reply in a thread is talk among people: nothing is said where it cannot be answered. */
+function told(sentence: string | undefined, { intent }: StepContext): Refusal | undefined {
+  return sentence === undefined ? undefined : { sentence, silent: intent.trigger.kind === "review-comment" };
 }
 
-/** A short control word concerns us only where a run of ours, or a pull request of ours, is. */
+/**
+ * A short control word concerns us only where a run of ours, or a pull request of ours, is; one that asks for work that is
+ * off until the repository switches it on, only where it is on: other bots have a `/review` too.
+ */
 async function concernsUs(deps: Deps, ctx: StepContext): Promise<boolean> {
+  if (ctx.intent.pipeline === "review-pr") {
+    const current = await currentConfiguration(ctx);
+    return current.kind === "config" && current.config.review.enabled;
+  }
   const { repositoryId, subject } = ctx.intent.work;
   const runs = await deps.store.runs.ofSubject(repositoryId, subject.kind, subject.number ?? 0);
   if (runs.some((run) => run.runKey !== ctx.runKey && run.pipeline !== "answer-command")) return true;
@@ -126,12 +137,33 @@ async function whyNotAllowed(deps: Deps, ctx: StepContext): Promise<Refusal | un
       silent: intent.trigger.kind === "review" || !allowed.allowed,
     };
   }
+  if (intent.trigger.kind === "review-comment") {
+    if (!allowed.allowed) return { sentence: allowed.reason, silent: true };
+    const ours = await repliesToFinding(deps, ctx, intent.trigger.inReplyTo);
+    return ours ? undefined : { sentence: "The thread is not one of ours.", silent: true };
+  }
   if (allowed.allowed) return undefined;
   // A review by someone without write access is an ordinary review: it asks nothing of us.
   return {
     sentence: `@${intent.actor.login} cannot start this: ${allowed.reason}`,
     silent: intent.trigger.kind === "review",
   };
+}
+
+/** Whether a thread begins with a finding of ours, by the store or else by the mark of a comment that our own App wrote. */
+async function repliesToFinding(deps: Deps, ctx: StepContext, commentId: number | undefined): Promise<boolean> {
+  if (commentId === undefined) return false;
+  const { owner, repo, repositoryId } = ctx.intent.work;
+  if ((await deps.store.reviews.findingOfComment(repositoryId, commentId)) !== undefined) return true;
+  const octokit = await ctx.github(writeIssues);
+  const { slug } = await deps.app.identity();
+  try {
+    const { data } = await octokit.rest.pulls.getReviewComment({ owner, repo, comment_id: commentId });
+    return data.user?.login === `${slug}[bot]` && readComment(data.body) !== undefined;
+  } catch (error) {
+    if (statusOf(error) === 404) return false;
+    throw error;
+  }
 }
 
 /** 👎 and one line; at most a few a day for one person, so that nobody can make us talk without end. */

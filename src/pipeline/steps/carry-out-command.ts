@@ -120,6 +120,11 @@ async function follow(deps: Deps, ctx: StepContext, state: "closed" | "unlabelle
   return answered((await deps.engine.cancel(ctx.workKey, reason)) ? reason : "Nothing was running.");
 }
 
+/** A review waits too, until its head stands still: that is nothing to decide on. */
+function waitsForPlan({ state, pipeline }: RunRow): boolean {
+  return state === "waiting-decision" && pipeline === "issue-to-pr";
+}
+
 async function activeRuns(deps: Deps, ctx: StepContext): Promise<RunRow[]> {
   const runs = await deps.store.runs.ofWork(ctx.workKey);
   return runs.filter((run) => run.state !== "ended" && run.runKey !== ctx.runKey && run.pipeline !== "answer-command");
@@ -193,7 +198,7 @@ async function frozenText(deps: Deps, { intent }: RunRow): Promise<Pick<Intent, 
 async function approve(deps: Deps, ctx: StepContext): Promise<Outcome> {
   const pull = await deps.store.pullRequests.ofWork(ctx.workKey);
   const what = await once(deps, ctx, "approves", async () => {
-    if ((await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision")) return "plan";
+    if ((await activeRuns(deps, ctx)).some(waitsForPlan)) return "plan";
     return pull?.ciWaits === true && pull.state === "open" ? "ci" : "nothing";
   });
   if (what === "plan") return decide(deps, ctx, "approve");
@@ -203,7 +208,7 @@ async function approve(deps: Deps, ctx: StepContext): Promise<Outcome> {
 
 async function decide(deps: Deps, ctx: StepContext, kind: "approve" | "reject"): Promise<Outcome> {
   const waits = await once(deps, ctx, "decides", async () =>
-    (await activeRuns(deps, ctx)).some((run) => run.state === "waiting-decision") ? "yes" : "no",
+    (await activeRuns(deps, ctx)).some(waitsForPlan) ? "yes" : "no",
   );
   if (waits === "no") return say(deps, ctx, "No plan waits for a decision here.");
   // A second one would decide on the next plan too.
@@ -274,7 +279,7 @@ async function isApproval(
 /** The run whose plan is asked for; a person may be quicker than its step, so that it does not wait yet. */
 async function runThatAsks(deps: Deps, ctx: StepContext): Promise<RunRow | undefined> {
   for (const run of await activeRuns(deps, ctx)) {
-    if (run.state === "waiting-decision") return run;
+    if (waitsForPlan(run)) return run;
     if ((await deps.store.runs.steps(run.runKey)).at(-1)?.name === "ask-plan") return run;
   }
   return undefined;
@@ -335,6 +340,7 @@ async function help(deps: Deps, ctx: StepContext): Promise<Outcome> {
     "| command | what it does |",
     "|---|---|",
     "| `/millwright code [instructions]` | builds this issue, or changes this pull request of mine |",
+    "| `/millwright review [focus]` | reviews this pull request, where reviews are switched on |",
     "| `/millwright stop` | stops what runs here |",
     "| `/millwright retry` | tries the last run again |",
     "| `/millwright status` | says what the last run does and costs |",

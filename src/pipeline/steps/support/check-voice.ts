@@ -46,6 +46,8 @@ export async function beginCheckRun(deps: Deps, ctx: StepContext, headSha: strin
 export async function endCheckRun(deps: Deps, ctx: StepContext, outcome: Outcome): Promise<void> {
   const name = checkRunNames[ctx.intent.pipeline];
   const headSha = await deps.store.notes.get(ctx.runKey, headNote);
+  // What is to be said of a reply was said in its thread.
+  if (ctx.intent.trigger.kind === "review-comment") return;
   const { owner, repo } = ctx.intent.work;
   const { title, emoji } = endings[outcome.kind];
   if (name !== undefined && headSha !== undefined) {

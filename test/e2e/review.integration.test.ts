@@ -1,0 +1,192 @@
+import { describe, expect } from "vitest";
+import { finish, type Scenario } from "../support/scenario.ts";
+import { type StartOptions, test } from "./fixture.ts";
+
+type Answers = NonNullable<StartOptions["model"]>;
+type Finding = Record<string, unknown> & { path: string; line: number; title: string };
+type Verdict = { id: string; verdict: string; reason: string; scenario?: string };
+
+const scores = {
+  correctness: 8,
+  security: 7,
+  performance: 9,
+  maintainability: 8,
+  tests: 6,
+  documentation: null,
+  overall: 8,
+};
+
+function finding(path: string, line: number, title: string, over: Record<string, unknown> = {}): Finding {
+  return {
+    category: "correctness",
+    severity: "major",
+    confidence: 90,
+    quote: "",
+    scenario: `${title}.`,
+    ...over,
+    path,
+    line,
+    title,
+  };
+}
+
+/** What the model said and was asked in one scenario; tests change `findings` and `judge` between pushes. */
+interface Script {
+  /** By reviewer. */
+  findings: Record<string, Finding[]>;
+  /** Of new findings (`n1`…) and earlier ones (`e1`…); by default everything holds and nothing was fixed. */
+  judge: (id: string, asked: string) => Partial<Verdict>;
+  /** Of a reply. */
+  reply: { decision: string; text?: string };
+  asked: { stage: string; reviewer?: string; task: string; system: string[] }[];
+}
+
+function scripted(): { script: Script; model: Answers } {
+  const script: Script = { findings: {}, judge: () => ({}), reply: { decision: "nothing" }, asked: [] };
+  const model: Answers = ({ stage, request }) => {
+    const content = request.body.messages[0].content;
+    const task: string = typeof content === "string" ? content : content[0].text;
+    const system = (request.body.system as { text: string }[]).map(({ text }) => text);
+    const reviewer = /^You review (?:its|whether it is) \*\*(\w+)/m.exec(task)?.[1]?.replace("right", "quality") ?? "";
+    const name = { design: "architecture" }[reviewer] ?? /reviewer `([\w-]+)`/.exec(task)?.[1] ?? reviewer;
+    script.asked.push({ stage, reviewer: name, task, system });
+    if (stage === "review-group") return finish(JSON.stringify({ findings: script.findings[name] ?? [], scores }));
+    if (stage === "verify-findings") {
+      const ids = [...task.matchAll(/"id": "([ne]\d+)"/g)].map((match) => match[1]!);
+      const verdicts = ids.map((id) => ({
+        id,
+        verdict: id.startsWith("n") ? "holds" : "still-there",
+        reason: "The line shows it.",
+        ...(id.startsWith("n") ? { scenario: "With an empty list it throws." } : {}),
+        ...script.judge(id, task),
+      }));
+      return finish(JSON.stringify({ verdicts }));
+    }
+    return finish(JSON.stringify(script.reply));
+  };
+  return { script, model };
+}
+
+const code = `export function first(list) {
+  const item = list[0];
+  return item.name;
+}
+
+export function last(list) {
+  return list[list.length - 1].name;
+}
+`;
+
+/** A repository that wants reviews, with a pull request of the maintainer that adds \`src/list.js\`. */
+async function withPull(
+  start: (options?: StartOptions) => Promise<Scenario>,
+  {
+    files = { "src/list.js": code },
+    config = "",
+    prepare,
+    environment,
+    repository,
+    author = "maintainer",
+  }: {
+    files?: Record<string, string | null>;
+    config?: string;
+    prepare?: (script: Script) => void;
+    environment?: Record<string, string>;
+    repository?: StartOptions["repository"];
+    author?: string;
+  } = {},
+) {
+  const { script, model } = scripted();
+  prepare?.(script);
+  const s = await start({
+    model,
+    config: `review:\n  enabled: true\n  debounceMinutes: 0\n${config}`,
+    environment,
+    repository,
+  });
+  const push = (changed: Record<string, string | null>, force = false) =>
+    s.github.as(author).push(s.name, { branch: "feature", message: "change", files: changed, force });
+  await push(files);
+  const pull = await s.github
+    .as(author)
+    .openPullRequest(s.name, { title: "Lists", body: "Adds lists.", head: "feature" });
+  const number = pull.issue.number;
+  const reviewed = (runs: number) => s.ended(number, { kind: "pull-request", runs });
+  const check = () => {
+    const found = [...s.repository.entity.checkRuns.values()].filter(
+      (run) => run.name === "Millwright review" && run.headSha === pull.headSha,
+    );
+    return found.at(-1);
+  };
+  const ownReviews = () => pull.reviews.filter((review) => review.author === s.github.app.bot && review.body !== "");
+  return { s, script, pull, number, push, reviewed, check, ownReviews };
+}
+
+describe("Review: a pull request", { timeout: 120_000 }, () => {
+  test("gets one review by four reviewers, merged, checked and capped, and a check run with scores", async ({
+    start,
+  }) => {
+    const { s, script, pull, reviewed, check, ownReviews } = await withPull(start, {
+      config: "  maxFindings: 2\n",
+      prepare(script) {
+        script.findings = {
+          quality: [
+            finding("src/list.js", 3, "An empty list makes first throw", {
+              quote: "return item.name;",
+              suggestion: "  return item?.name;",
+            }),
+            finding("src/list.js", 7, "An empty list makes last throw", {
+              quote: "list[list.length - 1]",
+              confidence: 50,
+            }),
+          ],
+          security: [finding("src/list.js", 3, "An empty list makes first throw an error", { severity: "critical" })],
+          performance: [
+            finding("src/list.js", 2, "Every call reads twice", { category: "performance", severity: "minor" }),
+          ],
+          architecture: [
+            finding("src/list.js", 6, "Two functions repeat one idea", {
+              category: "maintainability",
+              severity: "nit",
+            }),
+            finding("src/list.js", 6, "Naming hides meaning", { category: "maintainability", severity: "minor" }),
+          ],
+        };
+        script.judge = (id, asked) =>
+          asked.includes(`"id": "${id}",\n  "path": "src/list.js",\n  "line": 2`)
+            ? { verdict: "refuted", reason: "Nothing is copied." }
+            : {};
+      },
+    });
+    const run = await reviewed(1);
+    expect(run.outcome).toMatchObject({ kind: "reviewed" });
+    expect(ownReviews()).toHaveLength(1);
+    const comments = s.repository.reviewComments;
+    expect(comments.map(({ path, line }) => [path, line])).toEqual([
+      ["src/list.js", 3],
+      ["src/list.js", 7],
+    ]);
+    expect(comments[0]?.body).toMatch(
+      /^\*\*Critical:\*\* An empty list makes first throw[\s\S]*With an empty list it throws\.[\s\S]*```suggestion\n {2}return item\?\.name;\n```[\s\S]*quality, security/,
+    );
+    expect(ownReviews()[0]?.state).toBe("COMMENTED");
+    expect(check()).toMatchObject({ status: "completed", conclusion: "neutral" });
+    expect(check()?.output?.title).toMatch(/2 findings/);
+    expect(check()?.output?.summary).toMatch(/\| Correctness \| 3\/10 \|/);
+    expect(check()?.output?.summary).toMatch(
+      /1 refuted[\s\S]*1 below the severity[\s\S]*1 over the number[\s\S]*1 the same/,
+    );
+    // Side by side, and what they share is the same text.
+    const groups = script.asked.filter(({ stage }) => stage === "review-group");
+    expect(groups.map(({ reviewer }) => reviewer).sort()).toEqual([
+      "architecture",
+      "performance",
+      "quality",
+      "security",
+    ]);
+    expect(new Set(groups.map(({ system }) => JSON.stringify(system))).size).toBe(1);
+    expect(groups[0]?.system.join()).toContain("    3 + ");
+    expect(pull.threads).toHaveLength(2);
+    expect(await s.app.worker.store.reviews.acceptance(s.repository.entity.id)).toHaveLength(2);
+  });
+});
