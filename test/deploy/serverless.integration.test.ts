@@ -23,6 +23,7 @@ const everything = {
   ...required,
   webhookSecretPreviousParameter: "/old/webhook-secret",
   modelProvider: "bedrock",
+  channelsParameter: "/told/channels",
   egressProxyService: "com.amazonaws.vpce.eu-central-1.vpce-svc-0123456789abcdef0",
   egressProxyPort: "8080",
   workerSubnets: "subnet-1,subnet-2",
@@ -114,11 +115,12 @@ const network = [
   "UnassignPrivateIpAddresses",
 ].map((action) => `Allow ec2:${action} on *`);
 const worker = "function:millwright-production-worker";
+/** With the required parameters alone there is a model key, with all of them Bedrock and channels. */
 const secrets = (modelKey: boolean) => [
   ...allowed("ssm:GetParameters", [
     "parameter/millwright/production/private-key",
     "parameter/millwright/production/webhook-secret",
-    ...(modelKey ? ["parameter/millwright/production/anthropic-api-key"] : []),
+    modelKey ? "parameter/millwright/production/anthropic-api-key" : "parameter/told/channels",
   ]),
   ...allowed("secretsmanager:GetSecretValue", ["secret:millwright/database-url-??????"]),
 ];
@@ -221,7 +223,10 @@ function environment(resources: Record<string, Resource>, name: string): Record<
 }
 
 describe("the environments of serverless.yml", () => {
-  const bare = ["PRIVATE_KEY", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "ANTHROPIC_API_KEY", "DATABASE_URL"];
+  const bare = [
+    ...["PRIVATE_KEY", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS", "ANTHROPIC_API_KEY", "DATABASE_URL"],
+    "MILLWRIGHT_CHANNELS",
+  ];
 
   test.each(["Webhook", "Worker", "Reconcile"])("%s is told where its secrets are, and no secret", (name) => {
     for (const variables of [environment(plain, name), environment(full, name)]) {

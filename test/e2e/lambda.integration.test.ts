@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { notice } from "../notify/sample-notice.ts";
 import { type LambdaApp, startLambdaApp } from "../support/lambda-app.ts";
 import { startGitHub } from "../support/local-app.ts";
 import type { LocalGitHub, RepositoryView } from "../support/local-github/index.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
+import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { sampleIssues } from "../support/sample-issues.ts";
 import { type ScriptedModel, startScriptedModel } from "../support/scripted-model.ts";
 
@@ -18,6 +20,7 @@ describe.skipIf(!needed)("on AWS Lambda (needs DATABASE_URL or @embedded-postgre
   let model: ScriptedModel;
   let repository: RepositoryView;
   let app: LambdaApp;
+  let receiver: Receiver;
 
   beforeAll(async () => {
     postgres = await startPostgres();
@@ -33,11 +36,18 @@ describe.skipIf(!needed)("on AWS Lambda (needs DATABASE_URL or @embedded-postgre
     });
     github.install({ owner: "acme" });
     const databaseUrl = await postgres.createDatabase();
-    app = await startLambdaApp({ github, modelUrl: model.url, databaseUrl });
+    receiver = await startReceiver();
+    const channels = { slack: { kind: "slack", url: `${receiver.url}/slack` } };
+    app = await startLambdaApp({
+      ...{ github, modelUrl: model.url, databaseUrl },
+      parameters: { "/millwright/channels": JSON.stringify(channels) },
+      environment: { MILLWRIGHT_CHANNELS_PARAMETER: "/millwright/channels" },
+    });
   });
 
   afterAll(async () => {
     await app?.close();
+    await receiver?.close();
     await model?.close();
     await github?.close();
     await postgres?.stop();
@@ -93,6 +103,14 @@ describe.skipIf(!needed)("on AWS Lambda (needs DATABASE_URL or @embedded-postgre
     expect(run.intent.deliveryId).toMatch(/^found:/);
     expect(await app.reconcile()).toMatchObject({ engine: { runs: 0, failed: 0 }, github: { started: 0, failed: 0 } });
     expect(await app.store.runs.ofSubject(repository.entity.id, "issue", issue)).toHaveLength(1);
+  });
+
+  test("what a step filed is sent by the scheduled function, once", async () => {
+    const row = { key: "a", repositoryId: repository.entity.id, runKey: "r", channel: "slack", content: notice };
+    await app.store.notifications.file([row]);
+    await app.reconcile();
+    await app.reconcile();
+    expect(receiver.received.map(({ path }) => path)).toEqual(["/slack"]);
   });
 
   test("a missing parameter or setting ends the cold start with its name", async () => {

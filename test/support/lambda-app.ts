@@ -36,6 +36,8 @@ export async function startLambdaApp(options: {
   modelUrl: string;
   databaseUrl: string;
   environment?: Record<string, string>;
+  /** Further parameters of SSM. */
+  parameters?: Record<string, string>;
   /** Runs the worker in a process of one's own, such as its image; the files of the image in one of the stand-in's unless given. */
   startWorker?(environment: Record<string, string>): (event: unknown) => Promise<unknown>;
 }): Promise<LambdaApp> {
@@ -49,6 +51,7 @@ export async function startLambdaApp(options: {
     "/millwright/private-key": privateKey,
     "/millwright/webhook-secret": webhookSecret,
     "/millwright/model-key": "a-model-key-for-tests",
+    ...options.parameters,
   };
   for (const [name, value] of Object.entries(parameters)) aws.held.parameters.set(name, value);
   aws.held.secrets.set("millwright/database-url", databaseUrl);

@@ -8,6 +8,7 @@ const secretNames = [
   "WEBHOOK_SECRET_PREVIOUS",
   "ANTHROPIC_API_KEY",
   "DATABASE_URL",
+  "MILLWRIGHT_CHANNELS",
 ] as const;
 
 /** A setting whose value is kept elsewhere: `MILLWRIGHT_DATABASE_URL_SECRET=millwright/database-url`. */
@@ -23,7 +24,8 @@ type Read = (names: string[]) => Promise<Map<string, string>>;
 
 /**
  * The environment with the secrets that `MILLWRIGHT_<setting>_PARAMETER` (a parameter of SSM) and
- * `MILLWRIGHT_<setting>_SECRET` (name or ARN in Secrets Manager) name, as the variables that `readOperatorConfig` reads.
+ * `MILLWRIGHT_<setting>_SECRET` (name or ARN in Secrets Manager) name, as the variables that `readOperatorConfig` reads; a
+ * setting that begins with `MILLWRIGHT_` itself keeps its name (`MILLWRIGHT_CHANNELS_PARAMETER`).
  * Throws `ConfigurationError` with the names of those that are not there or may not be read, and any other error when
  * AWS could not be asked: then it may work the next time.
  */
@@ -39,7 +41,7 @@ export async function loadParameters(environment: Environment = ownEnvironment()
 
 function placesOf(environment: Environment, kind: "PARAMETER" | "SECRET"): Place[] {
   return secretNames.flatMap((setting) => {
-    const variable = `MILLWRIGHT_${setting}_${kind}`;
+    const variable = `MILLWRIGHT_${setting.replace(/^MILLWRIGHT_/, "")}_${kind}`;
     const name = environment[variable];
     return name === undefined || name === "" ? [] : [{ setting, variable, name }];
   });
