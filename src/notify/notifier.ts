@@ -83,7 +83,6 @@ export function createNotifier(options: NotifierOptions): Notifier {
 
   return {
     async deliver() {
-      if (stopped) return;
       const begun = [...channels].filter(([name]) => !lanes.has(name));
       await Promise.all(
         begun.map(([name, channel]) => {

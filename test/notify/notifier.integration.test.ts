@@ -1,4 +1,7 @@
-import { sql } from "drizzle-orm";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inArray, sql } from "drizzle-orm";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChannelConfig, secretsOf } from "../../src/config/channels.ts";
 import { createChannels } from "../../src/notify/create-channels.ts";
@@ -8,8 +11,9 @@ import { type OpenStore, openStore } from "../../src/store/open-store.ts";
 import { notifications } from "../../src/store/schema.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { copyDatabaseTemplate } from "../support/database-template.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
-import { type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { notice } from "./sample-notice.ts";
 
 const silent = createLogger({ level: "silent", redactor: createRedactor([]) });
@@ -160,6 +164,7 @@ function notifierSuite(open: () => Promise<OpenStore>): void {
     await elapse();
     receivers[0].answers.push("nothing");
     await notifier({ sendSeconds: 0.2 }).deliver();
+    expect(receivers[0].received).toHaveLength(1);
     const trouble = (await rows()).filter(({ state }) => state === "queued").map(({ lastError }) => lastError);
     expect(trouble).toContain("no answer within 0.2 s");
     await elapse();
@@ -195,6 +200,23 @@ function notifierSuite(open: () => Promise<OpenStore>): void {
     expect(idsOf(receivers[0])).toEqual(["msg_a", "msg_a"]);
   });
 
+  test("data.retain deletes notifications after thirty days, sent or not; data.forgetRepository deletes them at once", async () => {
+    await file("hook", "a", "b");
+    await file("of-another-worker", "c", "d");
+    await notifier().deliver();
+    const age = (days: number, ...keys: string[]) =>
+      store.database.db
+        .update(notifications)
+        .set({ createdAt: sql`now() - make_interval(days => ${days}::int)` })
+        .where(inArray(notifications.key, keys));
+    await age(31, "a", "c");
+    await age(29, "b", "d");
+    await store.data.retain({ transcripts: 1, logs: 1, blobs: 1 });
+    expect((await rows()).map(({ key }) => key)).toEqual(["b", "d"]);
+    await store.data.forgetRepository(1);
+    expect(await rows()).toEqual([]);
+  });
+
   test("createNotifier sends nothing again that every process died of", async () => {
     await file("hook", "a");
     for (let attempt = 1; attempt <= 8; attempt += 1) {
@@ -228,21 +250,28 @@ function notifierSuite(open: () => Promise<OpenStore>): void {
 
   test("createNotifier begins nothing once it was stopped, and waits for what it is sending", async () => {
     await file("hook", "a", "b");
-    receivers[0].answers.push("nothing");
-    const { deliver, stop } = notifier({ sendSeconds: 0.3 });
+    const answer = Promise.withResolvers<Answer>();
+    receivers[0].answers.push(answer.promise);
+    const { deliver, stop } = notifier();
     const sending = deliver();
     await expect.poll(() => receivers[0].received.length, { timeout: 20_000 }).toBe(1);
-    await stop();
-    expect(await rows()).toMatchObject([{ lastError: "no answer within 0.3 s" }, { attempts: 0 }]);
+    const stopped = stop();
+    answer.resolve({ status: 200 });
+    await stopped;
+    expect(await rows()).toMatchObject([{ state: "sent" }, { state: "queued", attempts: 0 }]);
     await sending;
-    await elapse();
     await deliver();
     expect(receivers[0].received).toHaveLength(1);
   });
 }
 
 describe("createNotifier on the embedded database", () => {
-  notifierSuite(() => openStore({ dataDirectory: "memory", log: silent }));
+  const directory = mkdtempSync(join(tmpdir(), "millwright-notifier-"));
+  afterAll(() => rmSync(directory, { recursive: true }));
+  notifierSuite(async () => {
+    await copyDatabaseTemplate(directory);
+    return openStore({ dataDirectory: directory, log: silent });
+  });
 });
 
 describe.runIf(postgresAvailable)("createNotifier on PostgreSQL", () => {

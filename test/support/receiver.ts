@@ -15,23 +15,23 @@ export interface Receiver {
   url: string;
   received: Received[];
   /** Answers for the next requests, in order; after them every request is answered with 200. */
-  answers: Answer[];
+  answers: (Answer | Promise<Answer>)[];
   close(): Promise<void>;
 }
 
 /** Starts a receiver. */
 export async function startReceiver(): Promise<Receiver> {
   const received: Received[] = [];
-  const answers: Answer[] = [];
+  const answers: Receiver["answers"] = [];
   const server = createServer((request, response) => {
     let body = "";
     request.setEncoding("utf8");
     request.on("data", (chunk: string) => {
       body += chunk;
     });
-    request.on("end", () => {
+    request.on("end", async () => {
       received.push({ path: request.url ?? "", headers: request.headers, body });
-      const answer = answers.shift() ?? { status: 200 };
+      const answer = await (answers.shift() ?? { status: 200 });
       if (answer !== "nothing") response.writeHead(answer.status, answer.headers).end(answer.body ?? "");
     });
   });

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ChannelsSetting } from "../../../../src/config/channels.ts";
 import { Notice } from "../../../../src/notify/notice.ts";
@@ -9,6 +12,7 @@ import { type OpenStore, openStore } from "../../../../src/store/open-store.ts";
 import { notifications } from "../../../../src/store/schema.ts";
 import { createLogger } from "../../../../src/telemetry/logger.ts";
 import { notice } from "../../../notify/sample-notice.ts";
+import { copyDatabaseTemplate } from "../../../support/database-template.ts";
 
 const secret = "a-secret-of-the-configuration";
 const redactor = createRedactor([{ name: "model-key", value: secret }]);
@@ -24,10 +28,12 @@ const channels = ChannelsSetting.parse(
 );
 
 describe("fileNotice", () => {
+  const directory = mkdtempSync(join(tmpdir(), "millwright-notices-"));
   let store: OpenStore;
   let deps: Deps;
   beforeAll(async () => {
-    store = await openStore({ dataDirectory: "memory", log });
+    await copyDatabaseTemplate(directory);
+    store = await openStore({ dataDirectory: directory, log });
     const operator = { channels, github: { gitUrl: "https://github.com" } };
     deps = { store, redactor, operator } as unknown as Deps;
   });
@@ -35,7 +41,10 @@ describe("fileNotice", () => {
     lines.length = 0;
     await store.database.db.delete(notifications);
   });
-  afterAll(() => store.close());
+  afterAll(async () => {
+    await store?.close();
+    rmSync(directory, { recursive: true });
+  });
 
   const context = (number: number, runKey = "a-run", signal = new AbortController().signal) =>
     ({
