@@ -85,14 +85,25 @@ export interface RawModel {
   close(): Promise<void>;
 }
 
-/** A server of the Messages protocol under the test's control, byte by byte, for what fixtures cannot say. */
-export async function startRawModel(handler: (request: RawRequest) => RawReply | Promise<RawReply>): Promise<RawModel> {
+/** How a message is said in a provider's protocol. */
+export interface RawProtocol {
+  events(message: RawMessage): string;
+  whole(message: RawMessage): unknown;
+}
+
+const messagesProtocol: RawProtocol = { events: messageEvents, whole: wholeMessage };
+
+/** A server of a model under the test's control, byte by byte, for what fixtures cannot say; by default of the Messages protocol. */
+export async function startRawModel(
+  handler: (request: RawRequest) => RawReply | Promise<RawReply>,
+  protocol = messagesProtocol,
+): Promise<RawModel> {
   const requests: RawRequest[] = [];
   const server = createServer((incoming, response) => {
     void readRequest(incoming, requests.length)
       .then(async (request) => {
         requests.push(request);
-        send(await handler(request), request, response);
+        send(await handler(request), request, response, protocol);
       })
       .catch((error: unknown) => response.destroy(error as Error));
   });
@@ -168,7 +179,7 @@ function blockEvents(block: RawBlock, index: number): Record<string, unknown>[] 
   if (block.type === "tool_use") {
     return [
       start({ ...block, input: {} }),
-      delta({ type: "input_json_delta", partial_json: JSON.stringify(block.input) }),
+      delta({ type: "input_json_delta", partial_json: block.json ?? JSON.stringify(block.input) }),
       stop,
     ];
   }
@@ -188,7 +199,7 @@ async function readRequest(incoming: IncomingMessage, index: number): Promise<Ra
   };
 }
 
-function send(reply: RawReply, request: RawRequest, response: ServerResponse): void {
+function send(reply: RawReply, request: RawRequest, response: ServerResponse, protocol: RawProtocol): void {
   if (reply === "silence") return;
   if (reply === "hang-up") {
     response.destroy();
@@ -200,7 +211,7 @@ function send(reply: RawReply, request: RawRequest, response: ServerResponse): v
     return;
   }
   const streamed = request.body?.stream === true;
-  const bytes = Buffer.from(streamed ? messageEvents(reply.message) : JSON.stringify(wholeMessage(reply.message)));
+  const bytes = Buffer.from(streamed ? protocol.events(reply.message) : JSON.stringify(protocol.whole(reply.message)));
   response.writeHead(200, { "content-type": streamed ? "text/event-stream" : "application/json" });
   if (reply.trickleMs !== undefined) {
     let sent = 0;

@@ -119,14 +119,17 @@ async function readStream(stream: AsyncIterable<ChatCompletionChunk>, attempt: A
   let refusal = false;
   let finish: string | null = null;
   let usage: object | undefined;
+  let begun = false;
   let tokens = 0;
   attempt.watched = {
-    usage: () => usage ?? (tokens > 0 ? {} : undefined),
+    // An answer that has begun is paid for, whether its end says how much or not.
+    usage: () => usage ?? (begun ? {} : undefined),
     outputTokens: () => tokens,
     problem: () => calls.map(({ json }) => argumentsProblem(json.join(""))).find((problem) => problem !== undefined),
   };
   for await (const chunk of stream) {
     if (typeof chunk !== "object" || chunk === null) continue;
+    begun = true;
     usage = usageOf(chunk.usage) ?? usage;
     const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined;
     if (choice === undefined) continue;

@@ -91,10 +91,12 @@ type Item = Response["output"][number];
 async function readStream(stream: AsyncIterable<ResponseStreamEvent>, attempt: Attempt): Promise<Reply> {
   const done: Item[] = [];
   let last: Response | undefined;
+  let begun = false;
   let tokens = 0;
   const outputOf = (): Item[] => (Array.isArray(last?.output) && last.output.length > 0 ? last.output : done);
   attempt.watched = {
-    usage: () => usageOf(last) ?? (tokens > 0 ? {} : undefined),
+    // An answer that has begun is paid for, whether its end says how much or not.
+    usage: () => usageOf(last) ?? (begun ? {} : undefined),
     outputTokens: () => tokens,
     problem: () =>
       outputOf()
@@ -102,6 +104,7 @@ async function readStream(stream: AsyncIterable<ResponseStreamEvent>, attempt: A
         .find((problem) => problem !== undefined),
   };
   for await (const event of stream) {
+    begun = true;
     switch (event?.type) {
       case "response.output_text.delta":
       case "response.refusal.delta":
