@@ -46,6 +46,7 @@ const groups: readonly Group[] = [
     names: ["distil.time", "distil.memory", "fix.input"],
     make: async () => (await import("./distil.ts")).distilFigures(),
   },
+  { names: ["review.anchor"], make: async () => (await import("./review.ts")).anchorFigures() },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 

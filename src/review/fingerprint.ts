@@ -53,7 +53,7 @@ export function fingerprintsOf(
     const key = [finding.category, line, section, finding.path].join("\0");
     const count = counts.get(key) ?? 0;
     counts.set(key, count + 1);
-    result[index] = [finding.category, line, section, short(`${finding.path}\0${count}`, 8)].join(".");
+    result[index] = [finding.category, line, section, placeOf(finding.path, count)].join(".");
   }
   return result;
 }
@@ -153,6 +153,34 @@ export function recognise<K extends KnownFinding>(
     result[freshAt] = known[knownAt]!;
   }
   return result;
+}
+
+/**
+ * Each finding of this review with the known one that it is and a fingerprint of its own: a known one keeps its
+ * fingerprint, and no other finding of the pull request gets it, so that each can be a row and a marker.
+ */
+export function identify<K extends KnownFinding>(
+  findings: readonly (Fingerprinted & { title: string })[],
+  known: readonly K[],
+  head: Head,
+): { fingerprint: Fingerprint; known: K | undefined }[] {
+  const own = fingerprintsOf(findings, head.textOf);
+  const matches = recognise(
+    known,
+    findings.map((finding, at) => ({ ...finding, fingerprint: own[at]! })),
+    head,
+  );
+  const taken = new Set(known.map(({ fingerprint }) => fingerprint));
+  return findings.map(({ path }, at) => {
+    const match = matches[at];
+    if (match !== undefined) return { fingerprint: match.fingerprint, known: match };
+    let fingerprint = own[at]!;
+    const { category, line, section } = partsOf(fingerprint)!;
+    for (let count = 0; taken.has(fingerprint); count += 1)
+      fingerprint = [category, line, section, placeOf(path, count)].join(".");
+    taken.add(fingerprint);
+    return { fingerprint, known: undefined };
+  });
 }
 
 const alikeTitles = 0.4;
@@ -256,6 +284,11 @@ function definedName(line: string): string | undefined {
   if (assigned !== undefined) return assigned;
   const called = /([\p{L}_$][\p{L}\p{N}_$]*)\s*\([^;]*$/u.exec(text)?.[1];
   return called === undefined || notNames.has(called) ? undefined : called;
+}
+
+/** Which of several equal findings of a file, as one part of a fingerprint. */
+function placeOf(path: string, count: number): string {
+  return short(`${path}\0${count}`, 8);
 }
 
 function short(text: string, digits: number): string {

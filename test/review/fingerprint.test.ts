@@ -4,6 +4,7 @@ import {
   type FreshFinding,
   fingerprintsOf,
   type Head,
+  identify,
   isFingerprint,
   type KnownFinding,
   locate,
@@ -151,6 +152,35 @@ describe("locate", () => {
     const started = processorMs();
     expect(texts.map((text) => locate(one, text))).toEqual([undefined, undefined, undefined, undefined]);
     expect(processorMs() - started).toBeLessThan(5_000);
+  });
+});
+
+describe("identify", () => {
+  const text = "run(x)\n\n\n\nrun(x)\n";
+  const head: Head = { exists: () => true, textOf: () => text, previousPath: () => undefined };
+  const at = (line: number, title: string) => ({ path: "src/a.ts", category: "tests" as const, line, title });
+  const [first] = fingerprintsOf([at(1, "")], head.textOf) as [string];
+
+  it("gives a known finding its fingerprint, and no other one the same", () => {
+    const known = [{ fingerprint: first, path: "src/a.ts", line: 5, title: "Wrong argument" }];
+    const findings = [at(1, "Missing await"), at(5, "Wrong argument")];
+    const identified = identify(findings, known, head);
+    expect(identified.map((one) => one.known)).toEqual([undefined, known[0]]);
+    expect(identified[1]!.fingerprint).toBe(first);
+    expect(identified[0]!.fingerprint).not.toBe(first);
+    expect(isFingerprint(identified[0]!.fingerprint)).toBe(true);
+  });
+
+  it("gives as many fingerprints as there are findings, whatever is known", () => {
+    const findings = [1, 1, 5, 5].map((line) => at(line, "Same"));
+    const before = identify(findings, [], head).map(({ fingerprint }) => fingerprint);
+    expect(new Set(before).size).toBe(4);
+    for (const kept of [before.slice(1), before.slice(2, 3), before.toReversed()]) {
+      const known = kept.map((fingerprint, index) => ({ fingerprint, path: "src/a.ts", line: index, title: "Same" }));
+      const now = identify(findings, known, head).map(({ fingerprint }) => fingerprint);
+      expect(new Set(now).size).toBe(4);
+      expect(now).toEqual(expect.arrayContaining(kept));
+    }
   });
 });
 
