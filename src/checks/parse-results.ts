@@ -4,7 +4,7 @@ import { coverageIn } from "./parsers/coverage.ts";
 import { parseGoTest, parseGoTestJson } from "./parsers/go-test.ts";
 import { parseJest, parseMocha, parseNodeTest, parseVitest } from "./parsers/javascript.ts";
 import { parseJestJson, parseRspecJson } from "./parsers/jest-json.ts";
-import { parseJunit, parseTrx } from "./parsers/junit.ts";
+import { parseJunit } from "./parsers/junit.ts";
 import {
   parseDotnet,
   parseGradle,
@@ -16,6 +16,7 @@ import {
 import { parsePytest, parseUnittest } from "./parsers/python.ts";
 import { parseTap } from "./parsers/tap.ts";
 import { addCounts, countsOf } from "./parsers/test-collector.ts";
+import { parseTrx } from "./parsers/trx.ts";
 import { plainText } from "./plain-text.ts";
 
 export interface CommandOutput {

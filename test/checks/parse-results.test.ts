@@ -97,11 +97,50 @@ describe("parseResults reads report files", () => {
     ["go-json", "go-test-json", 2, 3, 1, ["(package)", "TestBad", "TestTable/two"]],
     ["rspec-json", "rspec-json", 1, 2, 1, ["Cart adds", "(error outside of examples)"]],
     ["trx", "trx", 1, 1, 1, ["Shop.Tests.CartTests.Adds"]],
+    ["trx-mstest", "trx", 1, 3, 1, ["Adds", "Rounds (1.5,2)", "Waits"]],
   ];
   it.each(cases)("parseResults reads the report %s", (file, kind, passed, failed, skipped, names) => {
     const report = reported(kind, output(file));
     expect(report.counts).toEqual({ passed, failed, skipped, total: passed + failed + skipped });
     expect(failedNames(report)).toEqual(names);
+    expect(report.doubts).toEqual([]);
+  });
+
+  it("parseResults reads class, file, message and time of a test in TRX", () => {
+    const { tests } = reported("trx", output("trx-mstest"));
+    expect(tests[0]).toEqual({
+      name: "Adds",
+      suite: "Shop.Tests.CartTests",
+      file: "/src/tests/Shop.Tests/Checks.cs",
+      status: "failed",
+      durationSeconds: 0.0412307,
+      message: expect.stringMatching(
+        /^Assert\.AreEqual failed\. Expected:<3>\. Actual:<-1>\. \n {3}at Shop\.Tests\.CartTests\.Check/,
+      ),
+    });
+    expect(tests[1]).toMatchObject({ name: "Rounds (1.5,2)", suite: "Shop.Tests.PriceTests" });
+    expect(tests.find(({ name }) => name === "Later")?.status).toBe("skipped");
+  });
+
+  it("parseResults decodes character references in XML", () => {
+    const failure = '<failure message="one&#10;two">&#xD;&#x20AC;</failure>';
+    const [test] = reported("junit", `<testsuite><testcase name="a&#233;">${failure}</testcase></testsuite>`).tests;
+    expect(test).toMatchObject({ name: "aé", message: "one\ntwo\n€" });
+  });
+
+  it("parseResults takes a TRX run that broke off for a failed test", () => {
+    const crash = output("trx")
+      .replace(/<UnitTestResult[^>]*outcome="Failed">[\s\S]*?<\/UnitTestResult>/, "")
+      .replace(
+        'passed="1" failed="1" error="0" />',
+        'passed="1" failed="0" error="0" /><RunInfos><RunInfo outcome="Error"><Text>Test host process crashed : Stack overflow.</Text></RunInfo></RunInfos>',
+      );
+    const report = reported("trx", crash);
+    expect(report.counts).toMatchObject({ passed: 1, failed: 1 });
+    expect(report.tests[0]).toMatchObject({
+      name: "(test run)",
+      message: "Test host process crashed : Stack overflow.",
+    });
     expect(report.doubts).toEqual([]);
   });
 

@@ -1,16 +1,7 @@
-import { XMLParser } from "fast-xml-parser";
 import type { ParsedTests, TestResult } from "../check-report.ts";
 import { countsOf, TestCollector } from "./test-collector.ts";
+import { asXml, attribute, first, list, readXml, textOf, type Xml } from "./xml.ts";
 
-type Xml = { [key: string]: unknown };
-
-const parser = new XMLParser({
-  ignoreAttributes: false,
-  attributeNamePrefix: "@",
-  parseTagValue: false,
-  parseAttributeValue: false,
-  trimValues: false,
-});
 // Runners nest <testsuite> in <testsuite> a few levels deep; a hostile report is not followed further.
 const maxDepth = 40;
 
@@ -22,38 +13,6 @@ export function parseJunit(text: string): ParsedTests | undefined {
   visit(root, undefined, collector, 0);
   collector.summary = summaryOf(root);
   return collector.done("junit");
-}
-
-/** Reads the XML report of `dotnet test --logger trx`. */
-export function parseTrx(text: string): ParsedTests | undefined {
-  const run = asXml(readXml(text)?.TestRun);
-  if (run === undefined) return undefined;
-  const collector = new TestCollector();
-  for (const result of list(asXml(run.Results)?.UnitTestResult)) {
-    const outcome = String(result["@outcome"] ?? "");
-    const status = outcome === "Passed" ? "passed" : outcome === "NotExecuted" ? "skipped" : "failed";
-    const error = asXml(asXml(result.Output)?.ErrorInfo);
-    collector.add({
-      name: String(result["@testName"] ?? "?"),
-      status,
-      durationSeconds: clockSeconds(String(result["@duration"] ?? "")),
-      message: error === undefined ? undefined : textOf(error.Message),
-    });
-  }
-  const counters = asXml(asXml(run.ResultSummary)?.Counters);
-  if (counters !== undefined) {
-    const [total, passed, executed] = ["@total", "@passed", "@executed"].map((key) => Number(counters[key] ?? 0) || 0);
-    collector.summary = countsOf(passed!, executed! - passed!, total! - executed!);
-  }
-  return collector.done("trx");
-}
-
-function readXml(text: string): Xml | undefined {
-  try {
-    return asXml(parser.parse(text));
-  } catch {
-    return undefined;
-  }
 }
 
 function visit(node: Xml, suite: string | undefined, collector: TestCollector, depth: number): void {
@@ -100,33 +59,4 @@ function summaryOf(root: Xml): ParsedTests["summary"] {
     skipped += Number(suite["@skipped"] ?? 0) || 0;
   }
   return counted.length === 0 ? undefined : countsOf(Math.max(0, total - failed - skipped), failed, skipped);
-}
-
-function list(value: unknown): Xml[] {
-  const items: unknown[] = Array.isArray(value) ? value : [value];
-  return items.map(asXml).filter((item) => item !== undefined);
-}
-
-function first(value: unknown): unknown {
-  return Array.isArray(value) ? value[0] : value;
-}
-
-function asXml(value: unknown): Xml | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Xml) : undefined;
-}
-
-function attribute(node: Xml, name: string): string | undefined {
-  const value = node[`@${name}`];
-  return typeof value === "string" && value !== "" ? value : undefined;
-}
-
-function textOf(value: unknown): string {
-  if (typeof value === "string") return value;
-  const text = asXml(value)?.["#text"];
-  return typeof text === "string" ? text : "";
-}
-
-function clockSeconds(clock: string): number | undefined {
-  const match = /^(\d{1,4}):(\d{2}):(\d{2}(?:\.\d{1,9})?)$/.exec(clock);
-  return match === null ? undefined : Number(match[1]) * 3600 + Number(match[2]) * 60 + Number(match[3]);
 }
