@@ -13,7 +13,12 @@ export type RunRecord = typeof runs.$inferSelect;
  */
 export async function claimRun(
   db: Db,
-  claim: Fence & { jobId: string; leaseSeconds: number },
+  claim: Fence & {
+    jobId: string;
+    leaseSeconds: number;
+    /** The execution is a platform's: it becomes the one that tells the run, for ever (architecture.md rule 13), or gets nothing. */
+    ofPlatform?: boolean;
+  },
 ): Promise<RunRecord | undefined> {
   const [row] = await db
     .update(runs)
@@ -24,11 +29,13 @@ export async function claimRun(
       state: sql`CASE WHEN ${runs.state} = 'queued' THEN 'running' ELSE ${runs.state} END`,
       startedAt: sql`coalesce(${runs.startedAt}, now())`,
       wakeAt: null,
+      ...(claim.ofPlatform === true ? { platformExecution: claim.executionId } : {}),
     })
     .where(
       and(
         eq(runs.runKey, claim.runKey),
         ne(runs.state, "ended"),
+        claim.ofPlatform === true ? toldBy(claim.executionId) : undefined,
         or(
           isNull(runs.executionId),
           sql`${runs.executionExpiresAt} <= clock_timestamp()`,
@@ -40,23 +47,12 @@ export async function claimRun(
   return row;
 }
 
-/**
- * Makes a platform's execution the one that tells the run, for ever (architecture.md rule 13). False when another one is,
- * when the run is the local engine's, or when it is unknown.
- */
-export async function admitExecution(db: Db, runKey: string, platformExecution: string): Promise<boolean> {
-  const admitted = await db
-    .update(runs)
-    .set({ platformExecution })
-    .where(
-      and(
-        eq(runs.runKey, runKey),
-        ne(runs.engine, "local"),
-        or(isNull(runs.platformExecution), eq(runs.platformExecution, platformExecution)),
-      ),
-    )
-    .returning({ runKey: runs.runKey });
-  return admitted.length > 0;
+/** That no other execution of a platform tells the run, and that it is none of the local engine's. */
+function toldBy(platformExecution: string) {
+  return and(
+    ne(runs.engine, "local"),
+    or(isNull(runs.platformExecution), eq(runs.platformExecution, platformExecution)),
+  );
 }
 
 /**
@@ -269,6 +265,15 @@ export async function settleOutcome(db: Db, fence: Fence, outcome: Outcome): Pro
     })
     .where(holds(fence))
     .returning({ outcome: runs.outcome });
+  return row?.outcome ?? undefined;
+}
+
+/** How a run ended that this execution of a platform has ended; else undefined. */
+export async function outcomeEndedBy(db: Db, { runKey, executionId }: Fence): Promise<Outcome | undefined> {
+  const [row] = await db
+    .select({ outcome: runs.outcome })
+    .from(runs)
+    .where(and(eq(runs.runKey, runKey), eq(runs.state, "ended"), eq(runs.platformExecution, executionId)));
   return row?.outcome ?? undefined;
 }
 

@@ -28,6 +28,28 @@ export async function takeTurn(db: Db, fence: Fence, limits: TurnLimits): Promis
   });
 }
 
+/**
+ * Renews the lease of a run that has its turn already, which is nobody else's to take before it sleeps or ends. False when
+ * it has to take its turn: for the first time, because its lease expired, or because it turned out to be another work's.
+ */
+export async function keepTurn(db: Db, fence: Fence, { leaseSeconds }: TurnLimits): Promise<boolean> {
+  const kept = await db
+    .update(leases)
+    .set({ expiresAt: inSeconds(leaseSeconds) })
+    .from(runs)
+    .innerJoin(turns, and(eq(turns.runKey, runs.runKey), eq(turns.workKey, runs.workKey)))
+    .where(
+      and(
+        eq(leases.runKey, runs.runKey),
+        eq(leases.executionId, fence.executionId),
+        sql`${leases.expiresAt} > clock_timestamp()`,
+        holds(fence),
+      ),
+    )
+    .returning({ runKey: leases.runKey });
+  return kept.length > 0;
+}
+
 /** Why an execution stops before its run has ended, and what wakes the run again. */
 export interface Sleep {
   /** What the execution has seen; a run that something happened to since does not sleep. */

@@ -2,10 +2,10 @@ import type { Logger } from "pino";
 import type { FiledIntent } from "../../pipeline/intent.ts";
 import { Cancelled, LeaseLost } from "../../pipeline/step.ts";
 import {
-  admitExecution,
   cancelReasons,
   claimRun,
   holdsNow,
+  outcomeEndedBy,
   type RunRecord,
   renewExecutions,
   settleOutcome,
@@ -21,7 +21,7 @@ import {
   takeSignal,
 } from "../../store/journal.ts";
 import type { OpenStore } from "../../store/open-store.ts";
-import { endRun, type Granted, placeOf, sleepRun, type TurnLimits, takeTurn } from "../../store/turns.ts";
+import { endRun, type Granted, keepTurn, placeOf, sleepRun, type TurnLimits, takeTurn } from "../../store/turns.ts";
 import { type AttemptContext, attemptStep, Draining, needsTurn } from "../attempt.ts";
 import type { RunStatus } from "../engine.ts";
 import { inputHashOf, type RecordedStep } from "../history.ts";
@@ -80,33 +80,31 @@ export function createActs(options: DurableActsOptions): DoAct {
       return doStep(hold, { path, name, input });
     },
     wait: (hold, given) => wait(hold, given),
-    settle: async ({ fence, run }, { told }) => {
-      const settled = await settleOutcome(db, fence, outcomeOf(run, told));
-      if (!settled) throw new ExecutionLost(fence);
-      return { kind: "settled", ending: settled.kind };
-    },
-    report: async (hold) => {
-      const { outcome } = hold.run;
-      const done = await doStep(hold, { path: "report-outcome#1", name: "report-outcome", input: { outcome } });
-      if (done.kind === "again" || done.kind === "lost") return done;
-      if (done.kind === "failed")
-        log.error({ ...about(hold.run), err: done.error }, "the outcome could not be reported");
-      return { kind: "done" };
-    },
-    end: async ({ fence, run }) => {
+    finish: async (hold, { told }) => {
+      const { fence, run } = hold;
+      const outcome = await settleOutcome(db, fence, run.outcome ?? outcomeOf(run, told));
+      if (!outcome) throw new ExecutionLost(fence);
+      const reported = await doStep(hold, { path: "report-outcome#1", name: "report-outcome", input: { outcome } });
+      if (reported.kind === "again" || reported.kind === "lost") return reported;
+      if (reported.kind === "failed")
+        log.error({ ...about(run), err: reported.error }, "the outcome could not be reported");
       const granted = await endRun(db, fence, turnLimits);
       if (!granted) throw new ExecutionLost(fence);
-      onEvent({ kind: "run", ...about(run), state: "ended", outcome: run.outcome ?? undefined });
+      onEvent({ kind: "run", ...about(run), state: "ended", outcome });
       await options.wake(granted);
-      return { kind: "ended" };
+      return { kind: "ended", ending: outcome.kind };
     },
   };
 
   return async (call) => {
     const fence = { runKey: call.runKey, executionId: call.execution };
-    if (!(await admitExecution(db, call.runKey, call.execution))) return { kind: "lost" };
-    const run = await claimRun(db, { ...fence, jobId: call.execution, leaseSeconds: turnLimits.leaseSeconds });
-    if (!run) return { kind: "lost" };
+    const { leaseSeconds } = turnLimits;
+    const run = await claimRun(db, { ...fence, jobId: call.execution, leaseSeconds, ofPlatform: true });
+    if (!run) {
+      // It has ended the run, and the platform did not hear of it.
+      const outcome = call.name === "finish" ? await outcomeEndedBy(db, fence) : undefined;
+      return outcome ? { kind: "ended", ending: outcome.kind } : { kind: "lost" };
+    }
     const hold = new Hold(fence, run, call.signal);
     const stop = holdOn(hold, call);
     try {
@@ -129,11 +127,13 @@ export function createActs(options: DurableActsOptions): DoAct {
     const pauseSeconds = last?.retryAt ? (last.retryAt.getTime() - Date.now()) / 1000 : 0;
     if (pauseSeconds > 0) return { kind: "again", pauseSeconds };
     const takesTurn = needsTurn(run.pipeline, name);
-    if (takesTurn && !(await takeTurn(db, fence, turnLimits))) {
-      const asleep = await sleep(hold, "waiting-turn", longestTurnSleepSeconds);
+    if (takesTurn && !(await keepTurn(db, fence, turnLimits))) {
+      const asleep = (await takeTurn(db, fence, turnLimits))
+        ? undefined
+        : await sleep(hold, "waiting-turn", longestTurnSleepSeconds);
       if (asleep) return asleep;
+      tell(run, "running");
     }
-    if (takesTurn && run.state !== "running") tell(run, "running");
     try {
       const attempted = await attemptStep(context, {
         fence,
@@ -234,7 +234,7 @@ export function createActs(options: DurableActsOptions): DoAct {
       }),
       every(lookSeconds, async () => {
         heartbeat?.();
-        const reason = name === "report" ? undefined : (await cancelReasons(db, [runKey])).get(runKey);
+        const reason = name === "finish" ? undefined : (await cancelReasons(db, [runKey])).get(runKey);
         if (reason !== undefined) hold.stop(new Cancelled(reason));
       }),
     ];

@@ -22,6 +22,7 @@ interface Lost {
 
 /** Said in the steps that a platform remembers, and therefore JSON: what each act is given and what it answers. */
 export interface Acts {
+  /** Asks which pipeline the run is of, where the platform was not told. */
   begin: { given: Record<string, never>; answer: { kind: "begun"; pipeline: string } | Lost };
   step: {
     given: { path: string; name: string; input: unknown };
@@ -37,11 +38,11 @@ export interface Acts {
     given: { path: string; name: string; timeoutMinutes: number };
     answer: { kind: "decided"; decision: Decision | "timed-out" } | Asleep | Stopped | Lost;
   };
-  /** Settles how the run ends, once and for all. */
-  settle: { given: { told: Told }; answer: { kind: "settled"; ending: OutcomeKind } | Lost };
-  /** Does `report-outcome`, the one step that every run ends with. */
-  report: { given: Record<string, never>; answer: { kind: "done" } | { kind: "again"; pauseSeconds: number } | Lost };
-  end: { given: Record<string, never>; answer: { kind: "ended" } | Lost };
+  /** Settles how the run ends, once and for all, does `report-outcome`, the one step that every run ends with, and ends it. */
+  finish: {
+    given: { told: Told };
+    answer: { kind: "ended"; ending: OutcomeKind } | { kind: "again"; pauseSeconds: number } | Lost;
+  };
 }
 
 export type ActName = keyof Acts;
@@ -57,6 +58,8 @@ export type Told =
  * Temporal. What goes in and out of it is JSON.
  */
 export interface Platform {
+  /** Of the run, where the platform was told when it was started. */
+  readonly pipeline?: string | undefined;
   /** Does an act once as far as anyone can tell; trouble of the platform's own is repeated by the platform. `label` is for people who look at it. */
   act<N extends ActName>(name: N, given: Acts[N]["given"], label: string): Promise<Acts[N]["answer"]>;
   /** Costs no worker while it lasts. */

@@ -22,8 +22,8 @@ type BranchAnswer =
  */
 export async function tellRun(platform: Platform, pipelines: Readonly<Record<string, Pipeline>>): Promise<void> {
   await untilLost(async () => {
-    const begun = notLost(await platform.act("begin", {}, "begin"));
-    const told = await tellPipeline(platform, pipelines[begun.pipeline], begun.pipeline);
+    const name = platform.pipeline ?? notLost(await platform.act("begin", {}, "begin")).pipeline;
+    const told = await tellPipeline(platform, pipelines[name], name);
     await end(platform, told);
   });
 }
@@ -35,13 +35,11 @@ export async function giveUpRun(platform: Platform, reason: string): Promise<voi
 }
 
 async function end(platform: Platform, told: Told): Promise<void> {
-  notLost(await platform.act("settle", { told }, "settle-outcome"));
   for (;;) {
-    const reported = notLost(await platform.act("report", {}, "report-outcome"));
-    if (reported.kind === "done") break;
-    await platform.pause(reported.pauseSeconds);
+    const finished = notLost(await platform.act("finish", { told }, "report-outcome"));
+    if (finished.kind === "ended") return;
+    await platform.pause(finished.pauseSeconds);
   }
-  await platform.act("end", {}, "end");
 }
 
 async function untilLost(tell: () => Promise<void>): Promise<void> {

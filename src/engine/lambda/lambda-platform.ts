@@ -76,8 +76,8 @@ export function createLambdaPlatform(context: DurableContext, options: LambdaPla
   let last: ActName | undefined;
 
   function secondsFor(name: ActName, given: Acts[ActName]["given"]): number {
-    const step = name === "report" ? "report-outcome" : (given as { name?: string }).name;
-    if (name !== "step" && name !== "report") return actSeconds;
+    const step = name === "finish" ? "report-outcome" : (given as { name?: string }).name;
+    if (name !== "step" && name !== "finish") return actSeconds;
     return options.limitsOf(step ?? "").minutes * 60 + spareSeconds;
   }
 
@@ -111,7 +111,7 @@ export function createLambdaPlatform(context: DurableContext, options: LambdaPla
     },
     async pause(seconds) {
       // What reports the end is not stopped by a cancel, and would not sleep after one.
-      if (seconds <= longestDeafSeconds || last === "report") await context.wait("pause", { seconds: whole(seconds) });
+      if (seconds <= longestDeafSeconds || last === "finish") await context.wait("pause", { seconds: whole(seconds) });
       else await sleepUntilWoken("pause", seconds);
     },
     async sleep({ seconds, wakes }: Asleep) {

@@ -31,9 +31,7 @@ export function createActivities(options: {
   return {
     [activityTypes.begin]: perform("begin"),
     [activityTypes.wait]: perform("wait"),
-    [activityTypes.settle]: perform("settle"),
-    [activityTypes.report]: perform("report"),
-    [activityTypes.end]: perform("end"),
+    [activityTypes.finish]: perform("finish"),
     [activityTypes.requestCancel]: ({ runKey }) => options.requestCancel(runKey),
     default: perform("step"),
   };

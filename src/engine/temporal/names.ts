@@ -23,9 +23,7 @@ export const searchAttributes = {
 export const activityTypes = {
   begin: "begin-run",
   wait: "wait-for-decision",
-  settle: "settle-outcome",
-  report: "report-outcome",
-  end: "end-run",
+  finish: "report-outcome",
   requestCancel: "request-cancel",
 } as const;
 

@@ -68,6 +68,8 @@ export async function tellOnTemporal(
 }
 
 class TemporalPlatform implements Platform {
+  /** From the attribute that the run was started with, where the namespace has it. */
+  readonly pipeline = pipelineAttribute();
   readonly #telling: Telling;
   readonly #isRoot: boolean;
   /** Wake-ups before the latest act began: whatever came since, it may not have seen. */
@@ -88,7 +90,7 @@ class TemporalPlatform implements Platform {
       summary: label,
       sandboxed: step !== undefined && sandboxedSteps.has(step),
     });
-    if (answer.kind === "settled") showEnding(answer.ending);
+    if (answer.kind === "ended") showEnding(answer.ending);
     return answer;
   }
 
@@ -129,8 +131,12 @@ function activity<T>(
   });
 }
 
+function pipelineAttribute(): string | undefined {
+  return workflowInfo().typedSearchAttributes.get(searchAttributes.pipeline);
+}
+
 /** Only where whoever started the run could set attributes at all: the server refuses those that it does not know. */
 function showEnding(ending: string): void {
-  if (workflowInfo().typedSearchAttributes.get(searchAttributes.pipeline) === undefined) return;
+  if (pipelineAttribute() === undefined) return;
   upsertSearchAttributes([{ key: searchAttributes.ending, value: ending }]);
 }
