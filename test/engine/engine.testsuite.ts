@@ -30,6 +30,8 @@ export interface Stage {
   boot(deploy: Deploy): Promise<EngineProcess>;
   /** Makes the platform forget what it knows about runs that ended, as it does after its retention. */
   forget(): Promise<void>;
+  /** Another stage on the same state, whose processes take no runs of this one's; absent where processes cannot live side by side. */
+  beside?(): Pick<Stage, "boot">;
   close(): Promise<void>;
 }
 
@@ -71,29 +73,39 @@ export function engineSuite(name: string, openStage: () => Promise<Stage>): void
       const boundaries = paths.flatMap((path) =>
         (["before", "after", "recorded"] as const).map((at) => ({ path, at })),
       );
-      for (const boundary of boundaries) {
-        world = new World();
+      const goesOnAfter = async (boundary: (typeof boundaries)[number], index: number) => {
+        const own = new World();
+        const on = stage.beside?.() ?? stage;
+        const bootOwn = async (onEvent?: Deploy["onEvent"]) => {
+          const { executeStep } = own;
+          const started = await on.boot({ pipelines: { "issue-to-pr": threeSteps }, executeStep, onEvent });
+          alive.push(started);
+          return started;
+        };
         let killed = 0;
         const killAt = (path: string, at: string) => {
           if (killed > 0 || path !== boundary.path || at !== boundary.at) return;
           killed += 1;
           first.kill();
         };
-        world.around = (moment, call) => killAt(call.path, moment);
-        const first = await boot({ "issue-to-pr": threeSteps }, (event) => {
+        own.around = (moment, call) => killAt(call.path, moment);
+        const first = await bootOwn((event) => {
           if (event.kind === "step-finished") killAt(event.path, "recorded");
         });
-        const { runKey } = await first.engine.start(intentOf());
+        const { runKey } = await first.engine.start(intentOf({ repositoryId: 30 + index }));
         await until(`the process is killed ${boundary.at} ${boundary.path}`, () => killed === 1);
-        const second = await boot({ "issue-to-pr": threeSteps });
+        const second = await bootOwn();
         const status = await untilState(second.engine, runKey, "ended");
         expect(status.outcome).toEqual(ready);
         for (const path of paths) {
           const repeats = path === boundary.path && boundary.at !== "recorded" ? [1, 2] : [1];
-          expect(repeats, `${path} after a kill ${boundary.at} ${boundary.path}`).toContain(world.count(path));
+          expect(repeats, `${path} after a kill ${boundary.at} ${boundary.path}`).toContain(own.count(path));
         }
         await second.end();
-      }
+      };
+      const atOnce = stage.beside ? 4 : 1;
+      for (let n = 0; n < boundaries.length; n += atOnce)
+        await Promise.all(boundaries.slice(n, n + atOnce).map((boundary, m) => goesOnAfter(boundary, n + m)));
     });
 
     test("run that was started before a deploy ends correctly after it", async () => {

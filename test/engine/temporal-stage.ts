@@ -44,7 +44,8 @@ export async function openTemporalStages(
   return {
     openStage: async () => {
       await empty(database.db);
-      const taskQueue = `stage-${randomBytes(4).toString("hex")}`;
+      const newQueue = () => `stage-${randomBytes(4).toString("hex")}`;
+      const taskQueue = newQueue();
       return {
         deploys: "retold",
         database,
@@ -52,6 +53,10 @@ export async function openTemporalStages(
         taskQueue,
         settings: (over) => ({ address: server.address, namespace: "default", keys: [], ...over }),
         boot: (deploy, over = {}) => boot({ server, databaseUrl, bundle, taskQueue }, deploy, over),
+        beside: () => {
+          const on = { server, databaseUrl, bundle, taskQueue: newQueue() };
+          return { boot: (deploy) => boot(on, deploy, {}) };
+        },
         forget: async () => {
           for await (const { workflowId, status } of client.workflow.list()) {
             if (status.name === "RUNNING") continue;
