@@ -63,7 +63,7 @@ export function createEmailChannel({ url, user, password, from, to }: EmailSetti
 }
 
 /** The notice as plain text. */
-export function mailText({ facts, repository, text, title, url }: Notice): string {
+function mailText({ facts, repository, text, title, url }: Notice): string {
   return [
     `${title} (${repository})`,
     url,
