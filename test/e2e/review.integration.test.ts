@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { describe, expect } from "vitest";
 import { finish, type Scenario } from "../support/scenario.ts";
 import { type StartOptions, test } from "./fixture.ts";
@@ -188,5 +189,76 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
     expect(groups[0]?.system.join()).toContain("    3 + ");
     expect(pull.threads).toHaveLength(2);
     expect(await s.app.worker.store.reviews.acceptance(s.repository.entity.id)).toHaveLength(2);
+  });
+
+  test("is known again after each push, by its marks or by the store alone", async ({ start }) => {
+    const other = "export const add = (a, b) => {\n  return a - b;\n};\n";
+    const a = finding("src/list.js", 3, "An empty list makes first throw");
+    const b = finding("src/list.js", 7, "An empty list makes last throw");
+    const c = finding("src/add.js", 2, "It subtracts");
+    const { s, script, pull, push, reviewed, ownReviews } = await withPull(start, {
+      files: { "src/list.js": code, "src/add.js": other },
+      prepare(script) {
+        script.findings = { quality: [a, b, c] };
+      },
+    });
+    await reviewed(1);
+    const threadOf = (title: string) => pull.threads.find((thread) => thread.comments[0]?.body.includes(title))!;
+    expect(pull.threads).toHaveLength(3);
+    // One is resolved by a person, one gets a thumb down, one is repaired by the next push, which brings another.
+    s.github.as("maintainer").resolve(threadOf("It subtracts"));
+    s.github.as("maintainer").react(threadOf("last throw").comments[0]!, "-1");
+    s.github.as("stranger").react(threadOf("first throw").comments[0]!, "-1");
+    const d = finding("src/more.js", 1, "It divides by nothing");
+    script.findings = { quality: [b, c, d], security: [d] };
+    script.judge = (id, asked) => (id.startsWith("e") && asked.includes("first throw") ? { verdict: "fixed" } : {});
+    script.asked.length = 0;
+    const repaired = code.replace("return item.name;", "return item?.name;");
+    await push({ "src/list.js": repaired, "src/more.js": "export const half = (n) => 1 / n;\n" });
+    expect((await reviewed(2)).outcome).toMatchObject({ kind: "reviewed" });
+    expect(ownReviews()).toHaveLength(2);
+    expect(pull.threads.map((thread) => thread.comments[0]?.path).sort()).toEqual([
+      ...["src/add.js", "src/list.js", "src/list.js", "src/more.js"],
+    ]);
+    expect(threadOf("first throw").resolvedBy).toBe(s.github.app.bot);
+    expect(threadOf("first throw").comments.map(({ body }) => body.split("\n")[0])).toEqual([
+      expect.stringContaining("An empty list makes first throw"),
+      `Repaired with ${pull.headSha.slice(0, 7)}.`,
+    ]);
+    expect(threadOf("last throw").comments).toHaveLength(1);
+    expect(threadOf("last throw").resolvedBy).toBeUndefined();
+    // Only what was pushed since is looked at.
+    const looked = script.asked.find(({ stage }) => stage === "review-group")?.system.join() ?? "";
+    expect(looked).toContain("src/more.js");
+    expect(looked).not.toContain("return a - b");
+    const { store } = s.app.worker;
+    const accepted = (await store.reviews.findings(s.repository.entity.id, pull.issue.number)).map((one) => [
+      one.title,
+      one.state,
+      one.accepted,
+    ]);
+    expect(accepted).toEqual(
+      expect.arrayContaining([
+        [a.title, "resolved", "changed-line"],
+        [b.title, "dismissed", "thumbs-down"],
+        [c.title, "dismissed", "resolved"],
+        [d.title, "open", undefined],
+      ]),
+    );
+
+    // The store is lost: what is on GitHub is enough.
+    await store.database.db.execute(sql`DELETE FROM findings`);
+    await store.database.db.execute(sql`DELETE FROM reviews`);
+    const said = () => s.repository.reviewComments.length;
+    const before = said();
+    await push({ "src/more.js": "export const half = (n) => 1 / n;\nexport const one = 1;\n" });
+    expect((await reviewed(3)).outcome).toMatchObject({ kind: "nothing-to-say" });
+    expect([said(), ownReviews().length]).toEqual([before, 2]);
+    // Now the marks are lost: what is in the store is enough.
+    for (const item of [...s.repository.reviewComments, ...pull.reviews])
+      item.body = item.body.replace(/<!--.*-->/g, "");
+    await push({ "src/more.js": "export const half = (n) => 1 / n;\nexport const two = 2;\n" });
+    expect((await reviewed(4)).outcome).toMatchObject({ kind: "nothing-to-say" });
+    expect([said(), ownReviews().length]).toEqual([before, 2]);
   });
 });

@@ -43,7 +43,7 @@ export const answerReply = defineStep({
     const done = own.map(({ body }) => mark.exec(body)?.[1]).find((decision) => decision !== undefined);
     if (done === undefined && own.filter(({ body }) => body.includes("<!-- millwright:answer ")).length >= mostAnswers)
       return answered(`There are ${mostAnswers} answers in this thread already.`);
-    const known = (await knownFindings(deps, ctx, octokit, { threads: [thread] })).find(
+    const known = (await knownFindings(deps, ctx, octokit, { threads: [thread], reviews: [] })).find(
       ({ threadId }) => threadId === thread.id,
     );
     if (known === undefined) return answered("The thread is not about a finding.");

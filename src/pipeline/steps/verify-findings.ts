@@ -3,7 +3,7 @@ import { VerifierAnswer } from "../../agent/schemas.ts";
 import { checkSyntax, newSyntaxErrors } from "../../checks/syntax.ts";
 import { type Anchor, anchorFinding, indexDiff } from "../../review/anchor.ts";
 import { type Finding, type Severity, severities } from "../../review/finding.ts";
-import { fingerprintsOf, locate, recognise } from "../../review/fingerprint.ts";
+import { identify, locate } from "../../review/fingerprint.ts";
 import { type MergedFinding, mergeFindings } from "../../review/merge.ts";
 import { type DiffFile, parseDiff } from "../../review/parse-diff.ts";
 import { combineScores } from "../../review/score.ts";
@@ -162,23 +162,19 @@ function recognised(
     category: one.finding.category,
     path: pathOf(one),
     line: one.anchor.kind === "anchored" ? one.anchor.startLine : one.finding.line,
+    title: one.finding.title,
   }));
-  const fingerprints = fingerprintsOf(placed, (path) => texts.get(path));
   const previous = new Map(
     files.flatMap(({ path, previousPath }) => (previousPath === undefined ? [] : [[path, previousPath]])),
   );
-  const matches = recognise(
-    known,
-    placed.map((one, at) => ({ ...one, fingerprint: fingerprints[at]!, title: merged[at]!.finding.title })),
-    {
-      exists: (path) => paths.has(path),
-      textOf: (path) => texts.get(path),
-      previousPath: (path) => previous.get(path),
-    },
-  );
+  const identified = identify(placed, known, {
+    exists: (path) => paths.has(path),
+    textOf: (path) => texts.get(path),
+    previousPath: (path) => previous.get(path),
+  });
   return merged.map((one, at) => {
-    const match = matches[at];
-    const candidate: Recognised = { ...one, fingerprint: match?.fingerprint ?? fingerprints[at]! };
+    const { fingerprint, known: match } = identified[at]!;
+    const candidate: Recognised = { ...one, fingerprint };
     if (match === undefined) return candidate;
     return {
       ...candidate,

@@ -4,7 +4,7 @@ import type { ReviewState, ReviewThread, ThreadComment } from "../../../github/r
 import { backStart, fixedStart } from "../../../policy/markers.ts";
 import { visibleText } from "../../../policy/visible-text.ts";
 import { Severity } from "../../../review/finding.ts";
-import { readComment, readReviewedHead } from "../../../review/read-markers.ts";
+import { readComment, readReviewBody, readReviewedHead } from "../../../review/read-markers.ts";
 import type { FindingRow } from "../../../store/store.ts";
 import type { Deps } from "../../deps.ts";
 import type { StepContext } from "../../step.ts";
@@ -27,7 +27,7 @@ export async function knownFindings(
   deps: Deps,
   ctx: StepContext,
   octokit: ProbotOctokit,
-  { threads }: Pick<ReviewState, "threads">,
+  { threads, reviews }: Pick<ReviewState, "threads" | "reviews">,
 ): Promise<Known[]> {
   const { repositoryId } = ctx.intent.work;
   const rows = (await deps.store.reviews.findings(repositoryId, subjectNumber(ctx.intent))).filter(
@@ -87,6 +87,15 @@ export async function knownFindings(
       accepted: row.accepted,
       state: deleted ? "dismissed" : (row.state as Known["state"]),
     });
+  }
+  // Findings that had no line to stand on were said in a review's body, where nobody can answer them.
+  const named = new Set(known.map(({ fingerprint }) => fingerprint));
+  for (const { fingerprint, path, line } of reviews.flatMap(({ body }) => readReviewBody(body)?.findings ?? [])) {
+    if (named.has(fingerprint)) continue;
+    named.add(fingerprint);
+    const category = fingerprint.split(".")[0] ?? "";
+    const said = { title: "", said: "", severity: "minor" as const, category, reviewers: ["unknown"] };
+    known.push({ fingerprint, path, line, ...said, state: "open" });
   }
   return known;
 }
