@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { factsOf, findModel, modelFactsDate } from "../../src/agent/known-models.ts";
+import { effortFor, factsOf, findModel, modelFactsDate } from "../../src/agent/known-models.ts";
 
 const table = { "claude-opus-4": 1, "claude-opus-4-5": 2, "claude-opus-5": 3, "claude-3-7-sonnet": 4 };
 
@@ -48,6 +48,35 @@ test("factsOf is careful about models that it does not know", () => {
     acceptsTemperature: false,
   });
   expect(factsOf("claude-opus-5-5").contextWindowTokens).toBe(1_000_000);
+});
+
+test.each([
+  ["gpt-5.4-2026-03-05", true],
+  ["openai/gpt-5.4-mini", true],
+  ["gpt-5.4-pro", false],
+  ["gpt-6.2", false],
+  ["my-gpt-5.4-tuned", false],
+])("factsOf knows %s: %s", (model, known) => {
+  expect(factsOf(model).known).toBe(known);
+});
+
+test("factsOf sends no temperature to a model of OpenAI that it does not know, and believes the operator", () => {
+  expect(factsOf("gpt-7-sol")).toMatchObject({ acceptsTemperature: false, structuredOutput: "unknown", efforts: [] });
+  expect(factsOf("o5-mini").acceptsTemperature).toBe(false);
+  expect(factsOf("llama-4", { tools: false, contextWindowTokens: 8_000 })).toMatchObject({
+    contextWindowTokens: 8_000,
+    tools: false,
+    caching: "unknown",
+  });
+});
+
+test("effortFor names the most that the model takes below what is wanted", () => {
+  const facts = factsOf("claude-opus-4-6");
+  expect(effortFor(facts, "max")).toBe("max");
+  expect(effortFor(facts, "xhigh")).toBe("high");
+  expect(effortFor(facts, undefined)).toBeUndefined();
+  expect(effortFor(factsOf("claude-haiku-4-5"), "low")).toBeUndefined();
+  expect(effortFor(factsOf("gpt-6.2-sol"), "max")).toBe("xhigh");
 });
 
 test("modelFactsDate is a day", () => {

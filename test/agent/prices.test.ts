@@ -26,6 +26,16 @@ test("costOf charges a long prompt's price for the whole request", () => {
   );
 });
 
+test("costOf charges OpenAI's long prompts twice and their answers half as much again", () => {
+  const short = { ...none, inputTokens: 272_000, outputTokens: 1_000 };
+  expect(costOf(short, "gpt-6.2-sol").usd).toBeCloseTo((272_000 * 2 + 1_000 * 10) / million, 12);
+  expect(costOf({ ...short, inputTokens: 272_001 }, "gpt-6.2-sol").usd).toBeCloseTo(
+    (272_001 * 4 + 1_000 * 15) / million,
+    12,
+  );
+  expect(priceOf("gpt-5.4-pro").known).toBe(false);
+});
+
 test("priceOf charges an unknown model the dearest price and says that it is unknown", () => {
   expect(priceOf("claude-opus-9")).toMatchObject({ known: false, price: { input: 15, output: 75 } });
   expect(priceOf("us.anthropic.claude-sonnet-5-5-v1:0")).toMatchObject({
