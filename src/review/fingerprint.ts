@@ -124,6 +124,7 @@ export function recognise<K extends KnownFinding>(
     known.map((one, at) => ({ one, at })),
     ({ one }) => lineKey(one.fingerprint),
   );
+  const [knownEqual, freshEqual] = [Map.groupBy(known, withoutPlace), Map.groupBy(fresh, withoutPlace)];
   for (const [freshAt, now] of fresh.entries()) {
     for (const { one, at } of byLine.get(lineKey(now.fingerprint)) ?? []) {
       const [was, is] = [partsOf(one.fingerprint), partsOf(now.fingerprint)];
@@ -136,8 +137,11 @@ export function recognise<K extends KnownFinding>(
       if (!sameSection && (alike < alikeTitles || stands(one))) continue;
       const away = one.line === undefined ? 0 : Math.abs(one.line - now.line);
       const exact = one.fingerprint === now.fingerprint;
-      // Better pairs first: same function, same file, then like words, then the same number, then the nearer one.
-      const rank = [sameSection ? 0 : 1, samePath ? 0 : renamed ? 1 : 2, -alike, exact ? 0 : 1, away];
+      // Numbers tell equal ones apart as long as there are as many as before; then the nearer one is likelier the same.
+      const asMany = knownEqual.get(withoutPlace(one))?.length === freshEqual.get(withoutPlace(now))?.length;
+      const numbers = asMany ? [exact ? 0 : 1, away] : [away, exact ? 0 : 1];
+      // Better pairs first: same function, same file, like words.
+      const rank = [sameSection ? 0 : 1, samePath ? 0 : renamed ? 1 : 2, -alike, ...numbers];
       pairs.push({ knownAt: at, freshAt, rank: [...rank, at, freshAt] });
     }
   }
@@ -184,6 +188,11 @@ export function identify<K extends KnownFinding>(
 }
 
 const alikeTitles = 0.4;
+
+/** What equal findings of a pull request share, wherever they stand. */
+function withoutPlace({ fingerprint }: { fingerprint: Fingerprint }): string {
+  return fingerprint.slice(0, fingerprint.lastIndexOf("."));
+}
 
 function lineKey(fingerprint: Fingerprint): string {
   const parts = partsOf(fingerprint);

@@ -53,7 +53,6 @@ export async function checkSuggestion({
   if ((lines.join("\n").match(hidden) ?? []).some((character) => !known.has(character)))
     return { kind: "rejected", reason: "hidden-characters" };
   const applied = applyLines(file, { from, to, lines, eol });
-  if (applied === text) return { kind: "rejected", reason: "changes-nothing" };
   const errors = await newErrors(anchor.path, text, applied);
   return errors.length > 0
     ? { kind: "rejected", reason: "does-not-parse" }

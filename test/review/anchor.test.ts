@@ -24,6 +24,7 @@ describe("anchorFinding", () => {
       "end.txt": "one\ntwo",
       "gone.txt": "gone\n",
       "b.bin": Buffer.from([0]),
+      link: { content: "a.txt", mode: "120000" },
     },
     {
       "a.txt": text(now),
@@ -31,6 +32,7 @@ describe("anchorFinding", () => {
       "crlf.txt": "one\r\n2\r\n",
       "end.txt": "one\n2",
       "b.bin": Buffer.from([0, 1]),
+      link: "a file now\n",
       "added.txt": text(numbered(2_000, "new")),
     },
   );
@@ -87,6 +89,7 @@ describe("anchorFinding", () => {
       { path: "a.txt", startLine: 10 },
     ],
     ["a file with carriage returns", { path: "crlf.txt", line: 2, quote: "2" }, { startLine: 2, text: ["2"] }],
+    ["a file that was a symbolic link", { path: "link", line: 1, quote: "file now" }, { startLine: 1 }],
     ["a last line without newline", { path: "end.txt", line: 2, quote: "2" }, { startLine: 2, text: ["2"] }],
     [
       "an old line's number, when the new side has the quote",

@@ -274,6 +274,19 @@ describe("recognise", () => {
     expect(recognise(before.slice(0, 1), fresh, head).filter((one) => one !== undefined)).toEqual([before[0]]);
   });
 
+  it("knows by the line which of two equal findings is left, and by their order where both moved", () => {
+    const title = "The same title";
+    const [one, other] = [injection("src/a.ts", 1, title), injection("src/a.ts", 5, title)];
+    const text = "run(x)\n\n\n\nrun(x)\n";
+    const fingerprints = fingerprintsOf([one, other], () => text);
+    const before = [one, other].map(({ path, line }, at) => ({ fingerprint: fingerprints[at]!, path, line, title }));
+    const oneLeft = headOf({ "src/a.ts": "walk(x)\n\n\n\nrun(x)\n" });
+    expect(recognise(before, freshIn(oneLeft, other), oneLeft)).toEqual([before[1]]);
+    const moved = headOf({ "src/a.ts": `${"//\n".repeat(100)}${text}` });
+    const fresh = freshIn(moved, { ...one, line: 101 }, { ...other, line: 105 });
+    expect(recognise(before, fresh, moved)).toEqual(before);
+  });
+
   it("prefers the title that says the same over the nearer line", () => {
     const text = "run(x)\n\n\n\nrun(x)\n";
     const head = headOf({ "src/a.ts": text });

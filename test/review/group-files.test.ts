@@ -44,6 +44,11 @@ describe("groupFiles", () => {
     ]);
   });
 
+  it("chooses the group whose files are nearest", () => {
+    const { groups } = grouped([file("src/a/one.ts", 20), file("src/b/one.ts", 20), file("src/b/notes.md", 10)]);
+    expect(groups.map((group) => group.paths)).toEqual([["src/a/one.ts"], ["src/b/notes.md", "src/b/one.ts"]]);
+  });
+
   it("says what was left out, and why", () => {
     const { groups, leftOut } = grouped(
       [
@@ -89,7 +94,7 @@ describe("groupFiles", () => {
       .tuple(
         fc.constantFrom("", "src/", "src/a/", "test/a/", "docs/"),
         fc.constantFrom("a", "b", "c"),
-        fc.constantFrom(".ts", ".test.ts", ".md", ".lock"),
+        fc.constantFrom(".ts", ".js", ".test.ts", ".md", ".lock"),
       )
       .map((parts) => parts.join(""));
     const lists = fc

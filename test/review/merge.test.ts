@@ -17,7 +17,11 @@ describe("mergeFindings", () => {
       { category: "security" },
       { category: "correctness", title: "await the result" },
     ],
-    ["the same rule in other words", { rule: "missing-await", title: "One" }, { rule: "Missing Await", title: "Two" }],
+    [
+      "the same rule in other words",
+      { rule: "missing-await", title: "One" },
+      { rule: "Missing Await", title: "Two", line: 11 },
+    ],
     [
       "the same line, category and scenario",
       { title: "Floating promise", scenario: "The rejected promise ends the process." },
@@ -59,6 +63,11 @@ describe("mergeFindings", () => {
     });
     expect(merged[0]!.reviewers).toEqual(["quality", "security"]);
     expect(merged[0]!.duplicates.map(({ severity }) => severity)).toEqual(["minor", "nit"]);
+  });
+
+  it("keeps the words of the surer one of two that are as serious", () => {
+    const both = [placed({ confidence: 50 }), placed({ confidence: 90, scenario: "The surer one." })];
+    expect(mergeFindings(both)[0]!.finding.scenario).toBe("The surer one.");
   });
 
   it("takes the place of one that can be anchored, with the words of the one that is more serious", () => {

@@ -148,6 +148,13 @@ describe("parseDiff", () => {
 
   it.each([
     ["cut in a hunk", "@@ -1,9 +1,9 @@\n a\n-b\n+c", ["c a", "r b", "a c"], [2, 2]],
+    ["cut at the end of a line", "@@ -1,9 +1,9 @@\n a\n", ["c a"], [1, 1]],
+    [
+      "whose counts are too small, with what looks like a header behind",
+      "@@ -1 +1 @@\n-a\n+b\n--- a/g\n+++ b/g\n",
+      ["r a", "a b"],
+      [1, 1],
+    ],
     ["whose counts are too small", "@@ -1 +1 @@\n-a\n+b\n+c\n d\n", ["r a", "a b"], [1, 1]],
     ["whose counts are too large, with a file behind", "@@ -1,5 +1,5 @@\n a\ndiff --git a/g b/g\n", ["c a"], [1, 1]],
     [
@@ -158,6 +165,7 @@ describe("parseDiff", () => {
     ],
   ])("reads what is there of a diff %s", (_, hunk, lines, counts) => {
     const [first] = parseDiff(`diff --git a/f b/f\n--- a/f\n+++ b/f\n${hunk}`).files;
+    expect(first!.path).toBe("f");
     expect(first!.hunks[0]!.lines.map(({ kind, text }) => `${kind[0]} ${text}`)).toEqual(lines);
     expect([first!.hunks[0]!.oldLines, first!.hunks[0]!.newLines]).toEqual(counts);
   });

@@ -63,7 +63,7 @@ describe("selectFindings", () => {
       .record({
         severity: fc.constantFrom(...severities),
         category: fc.constantFrom(...categories),
-        confidence: fc.nat(100),
+        confidence: fc.constantFrom(0, 50, 100),
         line: fc.integer({ min: 1, max: 5 }),
       })
       .chain((values) =>
