@@ -74,6 +74,17 @@ export const stories = {
     return ready;
   }),
 
+  askingFourTimes: pipeline(async (run) => {
+    await run.step("authorise-trigger");
+    const actors: unknown[] = [];
+    for (let n = 0; n < 4; n += 1) {
+      const decision = await run.waitFor("decision", 60);
+      actors.push(decision === "timed-out" ? decision : decision.actor);
+    }
+    await run.step("after-wait", { actors });
+    return ready;
+  }),
+
   stubborn: pipeline(async (run) => {
     await run.step("authorise-trigger");
     await run.step("first").catch(() => undefined);

@@ -6,6 +6,7 @@ import { stories } from "./stories.ts";
 const story = "STORY_OF_THIS_DEPLOY" as keyof typeof stories;
 
 export async function millwrightRun(args: RunArguments): Promise<void> {
+  const told = { "issue-to-pr": stories[story], "iterate-pr": stories[story] };
   // A killed worker is noticed sooner than in production.
-  await tellOnTemporal(args, { "issue-to-pr": stories[story] }, { heartbeatSeconds: 3 });
+  await tellOnTemporal(args, told, { heartbeatSeconds: 3 });
 }

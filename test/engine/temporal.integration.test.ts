@@ -7,6 +7,8 @@ import type { TemporalEngineOptions } from "../../src/engine/temporal/temporal-e
 import type { Pipeline } from "../../src/pipeline/run.ts";
 import { workKeyOf } from "../../src/pipeline/run-key.ts";
 import { UserFacingError } from "../../src/pipeline/step.ts";
+import { addSignal, platformRuns } from "../../src/store/executions.ts";
+import { readStep } from "../../src/store/journal.ts";
 import { freePort, type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 import { startTemporal, type TemporalServer, temporalAvailable, temporalMissing } from "../support/temporal.ts";
 import { historyOf, wordsOf } from "../support/temporal-history.ts";
@@ -15,6 +17,8 @@ import { intentOf, ready, until, untilState, World } from "./scripted.ts";
 import { stories } from "./stories.ts";
 import { openTemporalStages, type TemporalProcess, type TemporalStage } from "./temporal-stage.ts";
 
+/** Events after which the server suggests an execution with an empty history; 4,096 unless it is told otherwise. */
+const longHistory = 30;
 const available = (postgresAvailable && temporalAvailable) || process.env.CI === "true";
 
 describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
@@ -22,7 +26,8 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
   let server: TemporalServer;
   let stages: Awaited<ReturnType<typeof openTemporalStages>>;
   beforeAll(async () => {
-    [postgres, server] = await Promise.all([startPostgres(), startTemporal()]);
+    const settings = [`limit.historyCount.suggestContinueAsNew=${longHistory}`];
+    [postgres, server] = await Promise.all([startPostgres(), startTemporal([], settings)]);
     stages = await openTemporalStages(server, await postgres.createDatabase());
   });
   afterAll(async () => {
@@ -116,13 +121,81 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
 
     test("pipeline that no version has fails its run with its name, and leaves others alone", async () => {
       const { engine } = await boot(stories.threeSteps);
-      const unknown = await engine.start(intentOf({ pipeline: "iterate-pr" }));
+      const unknown = await engine.start(intentOf({ pipeline: "review-pr" }));
       const fine = await engine.start(intentOf());
       expect((await untilState(engine, unknown.runKey, "ended")).outcome).toMatchObject({
         kind: "failed",
-        reason: expect.stringContaining("iterate-pr"),
+        reason: expect.stringContaining("review-pr"),
       });
       expect((await untilState(engine, fine.runKey, "ended")).outcome).toEqual(ready);
+    });
+
+    test("run with a long history goes on in an execution with an empty one, and repeats nothing", async () => {
+      const { engine } = await boot(stories.askingFourTimes);
+      const intent = intentOf();
+      const { runKey } = await engine.start(intent);
+      const actors = ["one", "two", "three", "four"];
+      for (const [index, actor] of actors.entries()) {
+        await until(`the run sleeps until the decision of ${actor}`, async () => {
+          const begun = await readStep(stage.database.db, runKey, `wait:decision#${index + 1}`);
+          const [run] = await platformRuns(stage.database.db, "temporal");
+          return begun !== undefined && run?.held === false;
+        });
+        await engine.signal(workKeyOf(intent.work), "decision", { kind: "edit", actor });
+      }
+      expect((await untilState(engine, runKey, "ended")).outcome).toEqual(ready);
+      expect(world.calls.find((call) => call.name === "after-wait")?.input).toEqual({ actors });
+      expect(world.effects).toEqual(["authorise-trigger#1", "after-wait#1", "report-outcome#1"]);
+      const [begun] = (await historyOf(handle(runKey))).events ?? [];
+      expect(begun?.workflowExecutionStartedEventAttributes?.continuedExecutionRunId).toMatch(/./);
+    });
+
+    test("decision whose wake-up was lost wakes its run by a sweep", async () => {
+      const { engine } = await boot(stories.askingForAnHour);
+      const intent = intentOf();
+      const { runKey } = await engine.start(intent);
+      await untilState(engine, runKey, "waiting-decision");
+      // As by a server that ends between the store and Temporal.
+      const decision = { kind: "approve", actor: "maintainer" } as const;
+      await addSignal(stage.database.db, workKeyOf(intent.work), "decision", decision, { pipelines: [] });
+      expect((await untilState(engine, runKey, "ended")).outcome).toEqual(ready);
+      expect(world.calls.find((call) => call.name === "after-wait")?.input).toEqual({ decision });
+    });
+
+    test("steps that wait in Temporal's queue are taken by the priority of their pipeline, then by age", async () => {
+      const { engine } = await boot(stories.sandboxed, {
+        takes: () => Promise.resolve({ ordinary: true, sandboxed: false }),
+      });
+      const runKeys: string[] = [];
+      for (const [n, pipeline] of (["issue-to-pr", "issue-to-pr", "iterate-pr"] as const).entries()) {
+        const { runKey } = await engine.start(intentOf({ pipeline, repositoryId: 60 + n }));
+        await until("its step waits for a sandbox", async () => {
+          const found = await handle(runKey)
+            .describe()
+            .catch(() => undefined);
+          return found?.raw.pendingActivities?.some((one) => one.activityType?.name === "run-checks") ?? false;
+        });
+        runKeys.push(runKey);
+      }
+      const takes = () => Promise.resolve({ ordinary: false, sandboxed: true });
+      await boot(stories.sandboxed, { takes, concurrency: 1 });
+      for (const runKey of runKeys) await untilState(engine, runKey, "ended");
+      const [first, second, third] = runKeys;
+      const checked = world.calls.filter(({ name }) => name === "run-checks");
+      expect(checked.map(({ runKey }) => runKey)).toEqual([third, first, second]);
+    });
+
+    test("run keeps its place from step to step while one with a higher priority waits for it", async () => {
+      const held = holdAt("first");
+      const { engine } = await boot(stories.threeSteps, { perRepositoryConcurrency: 1 });
+      const early = await engine.start(intentOf());
+      await held.runs();
+      const preferred = await engine.start(intentOf({ pipeline: "iterate-pr" }));
+      await untilState(engine, preferred.runKey, "waiting-turn");
+      held.release();
+      for (const { runKey } of [early, preferred]) await untilState(engine, runKey, "ended");
+      const order = world.calls.filter(({ name }) => name === "second").map(({ runKey }) => runKey);
+      expect(order).toEqual([early.runKey, preferred.runKey]);
     });
 
     test("versions are pinned: a run ends by the story that it began with, and new ones begin with the new one", async () => {

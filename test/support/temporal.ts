@@ -28,7 +28,11 @@ export interface TemporalServer {
 
 const startSeconds = 60;
 
-export async function startTemporal(namespaces: readonly string[] = []): Promise<TemporalServer> {
+/** `settings` are the server's own, as `name=value`: https://docs.temporal.io/references/dynamic-configuration */
+export async function startTemporal(
+  namespaces: readonly string[] = [],
+  settings: readonly string[] = [],
+): Promise<TemporalServer> {
   if (!existsSync(temporalProgram)) await promisify(execFile)(".ci/temporal");
   const directory = await mkdtemp(join(tmpdir(), "millwright-temporal-"));
   const port = await freePort();
@@ -42,9 +46,11 @@ export async function startTemporal(namespaces: readonly string[] = []): Promise
         ...["--db-filename", join(directory, "state.db"), "--log-level", "never"],
         // What was written survives a killed server, as without them, and costs half of the processor's time.
         ...["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"],
-        // All of its workflows share one shard, which looks for tasks 20 times a second unless told otherwise (docs/operating.md).
+        // As deploy/temporal.yaml has them, which says why.
         ...["--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"],
+        ...["--dynamic-config-value", "matching.useNewMatcher=true"],
         ...namespaces.flatMap((namespace) => ["--namespace", namespace]),
+        ...settings.flatMap((setting) => ["--dynamic-config-value", setting]),
         // What was searched for is found at once, so that tests need not wait for it.
         ...["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"],
       ],
