@@ -33,6 +33,12 @@ describe("groupFiles", () => {
     ]);
   });
 
+  it("gives a test that could belong to two sources to the first of them, whatever the order", () => {
+    const files = ["a.js", "a.ts", "a.test.ts"].map((path) => file(path, 14));
+    for (const list of [files, files.toReversed()])
+      expect(grouped(list).groups.map(({ paths }) => paths)).toEqual([["a.js", "a.test.ts"], ["a.ts"]]);
+  });
+
   it("keeps files of one folder together where there is room", () => {
     const paths = ["src/a/one.ts", "src/b/one.ts", "src/b/two.ts", "src/c/one.ts"];
     const files = [...paths.map((path) => file(path, 13)), file("src/a/two.ts", 20)];
