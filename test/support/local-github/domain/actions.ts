@@ -167,7 +167,7 @@ function sumOf(run: WorkflowRun): WorkflowRun["conclusion"] {
 }
 
 /** The check run that a job is. */
-export function checkRunOf(job: WorkflowJob): CheckRun {
+function checkRunOf(job: WorkflowJob): CheckRun {
   const found = job.run.repository.checkRuns.find(({ id }) => id === job.id);
   if (!found) throw new Error(`Job ${job.name} has no check run`);
   return found;
