@@ -91,7 +91,10 @@ async function inTurn<R extends { usage: Usage }>(
 }
 
 /** Why a repository's text may not go to a model, or undefined when it may. */
-export function notAllowed(candidate: Candidate, allowed: readonly string[] | undefined): ForPeople | undefined {
+export function notAllowed(
+  candidate: { names: readonly string[]; model: Pick<Model, "id"> },
+  allowed: readonly string[] | undefined,
+): ForPeople | undefined {
   if (allowed === undefined || candidate.names.some((name) => allowed.includes(name))) return undefined;
   return {
     reason: `This repository allows ${allowed.join(", ")} alone (models.allowed in ${repositoryConfigPath}), and this would be asked of ${candidate.model.id}.`,

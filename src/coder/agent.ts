@@ -12,7 +12,7 @@ export function agentCoder(model: Pick<Model, "work">): Coder {
         async onTurn({ transcript, toolCalls }) {
           // The tools of a turn have ended, and no process of theirs is left.
           await onTurn({ transcript, toolCalls: toolCalls.length });
-          for (const call of toolCalls) onTool(`${call.name} ${call.detail}`.trim());
+          for (const { detail } of toolCalls) onTool(detail);
         },
       }),
   };

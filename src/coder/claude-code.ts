@@ -1,4 +1,5 @@
 import { ModelRefusedError, type WorkResult } from "../agent/model.ts";
+import { notAllowed } from "../agent/routed-model.ts";
 import type { CommandResult, Limits, Sandbox } from "../sandbox/sandbox.ts";
 import type { CodeRequest, Coder } from "./coder.ts";
 import { type Gateway, openGateway, stopPath, type Upstream } from "./gateway.ts";
@@ -24,6 +25,10 @@ export interface ClaudeCodeOptions {
 const tools = "Bash,Edit,Glob,Grep,Read,Write";
 const mebibyte = 1_048_576;
 const goOn = "Go on from where you stopped.";
+const changedSince =
+  "Here is what is to be done next. Files may have changed since you looked at them: read them again before you edit them.\n\n";
+/** A program that ends like this so often in one piece of work will not do better. */
+const mostCrashes = 3;
 /** Exit code of our own shell text when the program is not there. */
 const missing = 127;
 
@@ -42,6 +47,7 @@ export function claudeCodeCoder(options: ClaudeCodeOptions): Coder {
 
   async function code(request: CodeRequest): Promise<WorkResult> {
     request.signal.throwIfAborted();
+    requireAllowed(upstream, request.prompt.allowedModels);
     usable ??= checkVersion(request);
     await usable.catch((error: unknown) => {
       usable = undefined;
@@ -66,35 +72,38 @@ export function claudeCodeCoder(options: ClaudeCodeOptions): Coder {
     const { budget, prompt, signal } = request;
     const saved = sessionOf(request.transcript);
     let session = saved ?? sessionOf(request.earlier);
-    let say = saved === undefined ? prompt.task : goOn;
+    let say = saved === undefined ? (session === undefined ? "" : changedSince) + prompt.task : goOn;
+    let crashes = 0;
     for (;;) {
       const before = gateway.answers();
       const run = await runOnce(request, gateway, files, session, say);
       signal.throwIfAborted();
       const answered = gateway.answers() > before;
-      const now = await files.read(run.id);
-      if (now !== undefined && (answered || run.events.toolCalls > 0)) {
-        session = now;
-        say = goOn;
-        await request.onTurn({ transcript: transcriptOf(now), toolCalls: run.events.toolCalls });
+      // A conversation that it cannot take up again is told from the beginning; the tree holds what was done.
+      const lost = session !== undefined && !answered;
+      if (answered || run.events.toolCalls > 0) {
+        // Without a conversation that can be used, only the tree is kept.
+        session = await files.read(run.id);
+        say = session === undefined ? prompt.task : goOn;
+        const transcript = transcriptOf(session ?? { id: run.id, lines: [] });
+        await request.onTurn({ transcript, toolCalls: run.events.toolCalls });
         signal.throwIfAborted();
       }
       const usage = gateway.usage();
-      const ended = endingOf(run, gateway);
+      const ended = endingOf({ ...run, lost }, gateway);
       if (ended !== undefined) return { ...ended, usage };
       if (Date.now() >= budget.deadline.getTime()) {
         if (usage.calls > 0 && session !== undefined) return { kind: "unfinished", usage };
         return { kind: "out-of-time", message: "Claude Code made no turn in the time that there was", usage };
       }
-      if (answered) continue;
       if (gateway.stopped()) continue;
-      // A conversation that it cannot take up again is told from the beginning; the tree holds what was done.
-      if (session !== undefined && run.result.kind === "failed") {
+      crashes += 1;
+      if (run.events.flooded || crashes >= mostCrashes || (!answered && !lost))
+        return { kind: "gave-up", message: whyEnded(run), usage };
+      if (lost) {
         session = undefined;
         say = prompt.task;
-        continue;
       }
-      return { kind: "gave-up", message: whyEnded(run), usage };
     }
   }
 
@@ -109,22 +118,31 @@ export function claudeCodeCoder(options: ClaudeCodeOptions): Coder {
     const id = session?.id ?? newSessionId();
     const inside = sandbox.paths(at);
     const system = [prompt.system, prompt.repository ?? ""].filter((part) => part !== "").join("\n\n");
-    await files.prepare({ "system.md": system, "task.md": say }, session);
+    await files.prepare({ "system.md": system, "task.md": asWords(say) }, session);
     const pause = Math.min(budget.deadline.getTime(), Date.now() + (options.saveEverySeconds ?? 60) * 1000);
     const cut = budget.deadline.getTime() + graceSeconds * 1000;
     gateway.stopAt(new Date(pause), new Date(cut));
     const events = new StreamEvents(inside.tree, onTool);
+    const flood = new AbortController();
     const result = await sandbox.run(
       {
-        run: shellText(options.program, argumentsOf(files.inside, id, session !== undefined, upstream.models[0] ?? "")),
+        run: shellText(
+          options.program,
+          argumentsOf(files.inside, id, session !== undefined, upstream.models[0] ?? ""),
+          Math.min(5, graceSeconds),
+        ),
         env: environmentOf(files.inside, gateway.token, upstream),
         network: { gateway: gateway.socket },
-        onStdout: (chunk) => events.add(chunk),
+        onStdout(chunk) {
+          events.add(chunk);
+          if (events.flooded) flood.abort(new Error("Claude Code floods its output"));
+        },
       },
       at,
       limitsUntil(cut),
-      signal,
+      AbortSignal.any([signal, flood.signal]),
     );
+    if (result.kind === "refused") throw unusable(`Claude Code cannot be run: ${result.reason}`);
     return { id, events, result };
   }
 
@@ -150,7 +168,7 @@ export function claudeCodeCoder(options: ClaudeCodeOptions): Coder {
 
   /** How the work ended, unless it goes on. */
   function endingOf(
-    run: Run,
+    run: Run & { lost: boolean },
     gateway: Gateway,
   ): Omit<Extract<WorkResult, { kind: "done" }>, "usage"> | Failed | undefined {
     const cut = gateway.ending();
@@ -160,17 +178,26 @@ export function claudeCodeCoder(options: ClaudeCodeOptions): Coder {
       if (gateway.lastStop() === "refusal") return { kind: "refused", message: "The model refused the request" };
       return { kind: "done", text: finished.text };
     }
-    if (gateway.stopped()) return undefined;
     const fault = gateway.fault();
+    if (fault?.kind === "fatal") throw fault.error;
+    if (gateway.stopped()) return undefined;
     if (fault?.kind === "overflow")
       return {
         kind: "context-overflow",
         message: "The work outgrew the model's window, also after Claude Code shortened it",
       };
-    if (fault?.kind === "transient" || fault?.kind === "fatal") throw fault.error;
+    if (fault?.kind === "transient") throw fault.error;
     if (gateway.lastStop() === "refusal") return { kind: "refused", message: "The model refused the request" };
-    if (finished !== undefined) return { kind: "gave-up", message: whyEnded(run) };
-    return undefined;
+    return finished !== undefined && !run.lost ? { kind: "gave-up", message: whyEnded(run) } : undefined;
+  }
+}
+
+/** The gateway asks one model; a repository may forbid that its text goes there. */
+function requireAllowed({ provider, models }: Upstream, allowed: readonly string[] | undefined): void {
+  for (const name of models) {
+    const id = `${provider}/${name}`;
+    const why = notAllowed({ names: ["default", name, provider, id], model: { id } }, allowed);
+    if (why !== undefined) throw new ModelRefusedError(why.reason, why);
   }
 }
 
@@ -185,7 +212,7 @@ interface Run {
 }
 
 function whyEnded({ events, result }: Run): string {
-  if (result.kind === "refused") return `Claude Code cannot be run: ${result.reason}`;
+  if (events.flooded) return "Claude Code printed far more than it has to say, or what is none of its events";
   if (events.finished !== undefined)
     return `Claude Code ended with an error: ${oneLine(events.finished.text || events.finished.subtype)}`;
   if (events.garbage > 0)
@@ -224,6 +251,11 @@ function argumentsOf(folder: string, id: string, resumes: boolean, model: string
   ];
 }
 
+/** A text that begins with a slash would be one of the program's own commands. */
+function asWords(text: string): string {
+  return text.trimStart().startsWith("/") ? `The task:\n\n${text}` : text;
+}
+
 /** https://code.claude.com/docs/en/env-vars */
 function environmentOf(folder: string, token: string, { models, maxOutputTokens }: Upstream): Record<string, string> {
   const model = models[0] ?? "";
@@ -237,12 +269,18 @@ function environmentOf(folder: string, token: string, { models, maxOutputTokens 
     ANTHROPIC_DEFAULT_HAIKU_MODEL: model,
     ANTHROPIC_SMALL_FAST_MODEL: model,
     CLAUDE_CODE_MAX_OUTPUT_TOKENS: `${maxOutputTokens}`,
+    // Else `@path` in an issue's text puts that file into a message of the system.
+    CLAUDE_CODE_DISABLE_ATTACHMENTS: "1",
+    CLAUDE_CODE_DISABLE_CLAUDE_MDS: "1",
+    CLAUDE_CODE_DISABLE_BUNDLED_SKILLS: "1",
+    CLAUDE_CODE_DISABLE_POLICY_SKILLS: "1",
+    CLAUDE_CODE_DISABLE_WORKFLOWS: "1",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
     CLAUDE_CODE_DISABLE_AUTO_MEMORY: "1",
     CLAUDE_CODE_DISABLE_FILE_CHECKPOINTING: "1",
     CLAUDE_CODE_DISABLE_TERMINAL_TITLE: "1",
-    CLAUDE_CODE_MAX_RETRIES: "4",
+    CLAUDE_CODE_MAX_RETRIES: "2",
     DISABLE_AUTOUPDATER: "1",
     DISABLE_TELEMETRY: "1",
     DISABLE_ERROR_REPORTING: "1",
@@ -253,7 +291,7 @@ function environmentOf(folder: string, token: string, { models, maxOutputTokens 
 }
 
 /** Runs the program until it ends, or the gateway says that it has to stop: then it is asked to, and made to. */
-function shellText(program: string, words: readonly string[]): string {
+function shellText(program: string, words: readonly string[], killSeconds: number): string {
   const port = "$" + "{MILLWRIGHT_GATEWAY##*:}";
   return [
     'export ANTHROPIC_BASE_URL="$MILLWRIGHT_GATEWAY"',
@@ -262,7 +300,7 @@ function shellText(program: string, words: readonly string[]): string {
     "{",
     `  exec 3<>"/dev/tcp/127.0.0.1/${port}"`,
     `  printf 'GET ${stopPath} HTTP/1.1\\r\\nhost: gateway\\r\\nx-api-key: %s\\r\\n\\r\\n' "$ANTHROPIC_API_KEY" >&3`,
-    '  read -r _ <&3; kill -TERM "$program"; sleep 5; kill -KILL "$program"',
+    `  read -r _ <&3; kill -TERM "$program"; sleep ${killSeconds}; kill -KILL "$program"`,
     "} 2>/dev/null &",
     'wait "$program"',
   ].join("\n");

@@ -61,8 +61,8 @@ export interface Gateway {
   /** How many answers came whole. */
   answers(): number;
   /**
-   * From `pause` on requests are held, and whoever waits at {@link stopPath} is told to stop: between two turns nothing is
-   * lost. At `cut` it is told so whatever it does.
+   * From `pause` on, but after one answer at least, and from the budget's deadline on requests are held, and whoever waits
+   * at {@link stopPath} is told to stop: between two turns nothing is lost. At `cut` it is told so whatever it does.
    */
   stopAt(pause: Date, cut: Date): void;
   /** Whether `stopAt`'s time came and somebody was held or cut. */
@@ -103,8 +103,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   let answers = 0;
   let counts = 0;
   let waiting = 0;
+  const passing = new Set<Promise<void>>();
   let queue: Promise<void> = Promise.resolve();
-  let stop = newStop();
+  let stop = newStop(0);
 
   const server = createServer((incoming, answer) => {
     answer.on("error", () => {});
@@ -133,7 +134,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     answers: () => answers,
     stopAt(pause, cut) {
       clearTimeout(stop.timer);
-      const current = newStop();
+      const current = newStop(answers);
       stop = current;
       current.time = pause.getTime();
       current.timer = setTimeout(() => tellStop(current), Math.max(0, cut.getTime() - Date.now()));
@@ -143,6 +144,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       clearTimeout(stop.timer);
       server.close();
       server.closeAllConnections();
+      // What was under way is recorded before it is over.
+      await Promise.allSettled(passing);
       agent.destroy();
       await rm(directory, { recursive: true, force: true });
     },
@@ -195,7 +198,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   ): Promise<void> {
     if (answer.destroyed) return;
     if (ending !== undefined) return refuse(answer, 403, "permission_error", `${ending.message}.`);
-    if (Date.now() >= stop.time) {
+    if (fault?.kind === "fatal")
+      return refuse(answer, 403, "permission_error", "The model's provider refused the request.");
+    const now = Date.now();
+    if (now >= budget.deadline.getTime() || (now >= stop.time && answers > stop.answersBefore)) {
       // Held and never answered: whoever asked is stopped, and asks again when the work goes on.
       tellStop(stop);
       return;
@@ -213,7 +219,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   /** Passes one request on, and its answer back as it comes. */
-  function pass(
+  function pass(...call: Parameters<typeof passOn>): Promise<void> {
+    const passed = passOn(...call);
+    passing.add(passed);
+    return passed.finally(() => passing.delete(passed));
+  }
+
+  function passOn(
     incoming: IncomingMessage,
     answer: ServerResponse,
     path: string,
@@ -276,8 +288,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
                 ? pageInstead(type, upstream.settings)
                 : faultOf(status, response.headers, shownText, upstream.settings);
             if (call !== undefined) fault = met;
+            // Whoever asks again and again for what is never given is stopped.
+            if (call !== undefined && met.kind === "fatal") tellStop(stop);
             finish("whole", () => {
-              const shown = status === 200 ? noModel : shownOf(met, status);
+              const shown = status === 200 ? noModel : shownOf(met);
               if (shown === undefined) answer.writeHead(status, answerHeaders(response.headers)).end(shownText);
               else refuse(answer, shown.status, shown.type, shown.message);
             });
@@ -369,13 +383,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
 interface Stop {
   time: number;
+  answersBefore: number;
   told: boolean;
   timer: NodeJS.Timeout | undefined;
   listeners: Set<ServerResponse>;
 }
 
-function newStop(): Stop {
-  return { time: Number.POSITIVE_INFINITY, told: false, timer: undefined, listeners: new Set() };
+function newStop(answersBefore: number): Stop {
+  return { answersBefore, time: Number.POSITIVE_INFINITY, told: false, timer: undefined, listeners: new Set() };
 }
 
 function positive(value: unknown): number | undefined {

@@ -3,6 +3,8 @@ import { StringDecoder } from "node:string_decoder";
 /** A line of the program is at most so long: a tool's result may hold a whole file. */
 const maxLineCharacters = 8 * 1024 * 1024;
 const maxDetailCharacters = 120;
+const mostGarbage = 1_000;
+const mostCharacters = 256 * 1024 * 1024;
 
 /** How the program says that it ended. */
 export interface Finished {
@@ -27,6 +29,9 @@ export class StreamEvents {
   /** Lines that are no event. */
   garbage = 0;
   finished: Finished | undefined;
+  /** More came than any work can say: nothing further is looked at. */
+  flooded = false;
+  #characters = 0;
 
   /** `root` is where the program sees the tree; paths in it are shown relative to it. */
   constructor(root: string, onTool: (call: string) => void) {
@@ -35,6 +40,8 @@ export class StreamEvents {
   }
 
   add(chunk: Uint8Array): void {
+    if (this.flooded) return;
+    this.#characters += chunk.length;
     const parts = this.#decoder.write(Buffer.from(chunk)).split("\n");
     for (const [index, part] of parts.entries()) {
       if (this.#line.length + part.length > maxLineCharacters) this.#tooLong = true;
@@ -44,6 +51,11 @@ export class StreamEvents {
       else if (this.#line.trim() !== "") this.#read(this.#line);
       this.#line = "";
       this.#tooLong = false;
+      if (this.garbage > mostGarbage) break;
+    }
+    if (this.garbage > mostGarbage || this.#characters > mostCharacters) {
+      this.flooded = true;
+      this.#line = "";
     }
   }
 

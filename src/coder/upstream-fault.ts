@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Fault, sortAnswer, sortBroken } from "../agent/loop/faults.ts";
 import { NoModelError } from "../agent/loop/watched-fetch.ts";
-import { ModelRefusedError } from "../agent/model.ts";
 import type { ModelSettings } from "../config/models.ts";
 
 /** What a coder is told instead of the server's own words. */
@@ -36,13 +35,9 @@ export function connectionFault(error: Error, settings: ModelSettings): Fault {
 }
 
 /** A refusal may name accounts and addresses, and is for the operator: a coder learns only that there is one. */
-export function shownOf(fault: Fault, status: number): Shown | undefined {
+export function shownOf(fault: Fault): Shown | undefined {
   if (fault.kind !== "fatal") return undefined;
-  const message =
-    fault.error instanceof ModelRefusedError
-      ? fault.error.forPeople.reason
-      : "The model's provider refused the request.";
-  return { status: status >= 400 ? status : 403, type: "permission_error", message };
+  return { status: 403, type: "permission_error", message: "The model's provider refused the request." };
 }
 
 /** The protocol's name for the kind of error. */
