@@ -47,6 +47,10 @@ const groups: readonly Group[] = [
     make: async () => (await import("./distil.ts")).distilFigures(),
   },
   { names: ["review.anchor"], make: async () => (await import("./review.ts")).anchorFigures() },
+  {
+    names: ["review.requests", "review.cached"],
+    make: async () => (await import("./review-run.ts")).reviewRunFigures(),
+  },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 
