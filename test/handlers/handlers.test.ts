@@ -228,6 +228,38 @@ describe("commentEdited", () => {
   });
 });
 
+describe("issueCommented and /review", () => {
+  const asked = (body: string) => (payload: Payload) => {
+    commented(body)(payload);
+    payload.issue.pull_request = { url: "https://example.com" };
+  };
+
+  test("issueCommented starts review-pr for /millwright review on a pull request, with the focus", async () => {
+    const verdict = await received("issue_comment", "created", asked("/millwright review the parser"));
+    expect(verdict).toMatchObject({
+      start: { pipeline: "review-pr", args: "the parser", trigger: { kind: "comment" } },
+    });
+    expect("start" in verdict && verdict.start.short).toBeUndefined();
+  });
+
+  test("issueCommented marks the short form, which other bots may have too", async () => {
+    known.operator.shortCommands.push("review");
+    const verdict = await received("issue_comment", "created", asked("/review"));
+    known.operator.shortCommands.pop();
+    expect(verdict).toMatchObject({ start: { pipeline: "review-pr", short: true } });
+  });
+
+  test("issueCommented ignores /review on an issue and on a closed pull request", async () => {
+    expect(await received("issue_comment", "created", commented("/millwright review"))).toHaveProperty("ignore");
+    verdicts = [];
+    const closed = (payload: Payload) => {
+      asked("/millwright review")(payload);
+      payload.issue.state = "closed";
+    };
+    expect(await received("issue_comment", "created", closed)).toHaveProperty("ignore");
+  });
+});
+
 describe("reviewSubmitted", () => {
   const ours = (payload: Payload) => {
     payload.pull_request.head.ref = "millwright/issue-1-abcdef12";
@@ -253,6 +285,87 @@ describe("reviewSubmitted", () => {
   ])("reviewSubmitted ignores %s", async (_what, change) => {
     const verdict = await received("pull_request_review", "submitted", (payload) => {
       ours(payload);
+      change(payload);
+    });
+    expect(verdict).toHaveProperty("ignore");
+  });
+});
+
+describe("pullRequestChanged", () => {
+  const open = (payload: Payload) => {
+    payload.pull_request.state = "open";
+    payload.pull_request.head.sha = "a".repeat(40);
+  };
+
+  test("pullRequestChanged starts one review-pr for each head, however it became the head", async () => {
+    const opened = await received("pull_request", "opened", open);
+    verdicts = [];
+    const pushed = await received("pull_request", "synchronize", open);
+    const headSha = "a".repeat(40);
+    const common = { pipeline: "review-pr", id: `head:${headSha}`, headSha };
+    expect(opened).toMatchObject({ start: { ...common, trigger: { kind: "state", event: "opened" } } });
+    expect(pushed).toMatchObject({ start: { ...common, trigger: { kind: "state", event: "pushed" } } });
+  });
+
+  test("pullRequestChanged starts another one for a head that becomes ready or is opened again, also by a bot of ours", async () => {
+    const ready = await received("pull_request", "ready_for_review", (payload) => {
+      open(payload);
+      payload.sender = { ...payload.sender, type: "Bot", login: "millwright[bot]" };
+    });
+    expect(ready).toMatchObject({
+      start: { id: expect.stringMatching(/^ready_for_review:20/), trigger: { kind: "state", event: "ready" } },
+    });
+    verdicts = [];
+    const reopened = await received("pull_request", "reopened", open);
+    expect(reopened).toMatchObject({
+      start: { id: expect.stringMatching(/^reopened:20/), trigger: { kind: "state", event: "opened" } },
+    });
+  });
+
+  test("pullRequestChanged ignores a closed pull request", async () => {
+    const verdict = await received("pull_request", "synchronize", (payload) => {
+      open(payload);
+      payload.pull_request.state = "closed";
+    });
+    expect(verdict).toEqual({ ignore: "the pull request is closed" });
+  });
+});
+
+describe("reviewCommented", () => {
+  const reply = (payload: Payload) => {
+    payload.pull_request.state = "open";
+    payload.comment.in_reply_to_id = 71;
+    payload.comment.body = "It is never empty.";
+    payload.sender.type = "User";
+  };
+
+  test("reviewCommented starts review-pr with the frozen words of a reply and the thread that it is in", async () => {
+    const verdict = await received("pull_request_review_comment", "created", reply);
+    expect(verdict).toMatchObject({
+      start: {
+        pipeline: "review-pr",
+        id: expect.stringMatching(/^review-comment:\d+$/),
+        trigger: { kind: "review-comment", inReplyTo: 71 },
+        args: "It is never empty.",
+      },
+    });
+  });
+
+  test.each<[string, (payload: Payload) => void]>([
+    ["a comment that begins a thread", (payload) => delete payload.comment.in_reply_to_id],
+    ["our own reply", (payload) => (payload.sender.login = "millwright[bot]")],
+    ["a bot", (payload) => (payload.sender.type = "Bot")],
+    ["a closed pull request", (payload) => (payload.pull_request.state = "closed")],
+    [
+      "our own pull request, where it is a review",
+      (payload) => {
+        payload.pull_request.head.ref = "millwright/issue-1-abcdef12";
+        payload.pull_request.head.repo = { ...payload.pull_request.head.repo, id: payload.repository.id };
+      },
+    ],
+  ])("reviewCommented ignores %s", async (_what, change) => {
+    const verdict = await received("pull_request_review_comment", "created", (payload) => {
+      reply(payload);
       change(payload);
     });
     expect(verdict).toHaveProperty("ignore");
