@@ -1,10 +1,14 @@
-import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
-import type { ZodType } from "zod";
+import { transformJSONSchema } from "@anthropic-ai/sdk/lib/transform-json-schema";
+import { type ZodType, z } from "zod";
 import type { JsonSchema } from "./wire.ts";
 
-/** The schema as providers take it: closed objects, limits of length in words. It is checked here once more, limits and all. */
+/**
+ * The schema as providers take it: closed objects, limits of length in words. It is checked here once more, limits and all.
+ * Parts that occur twice are written twice: the SDK's `zodOutputFormat` makes references of them, and beside a reference it
+ * drops the description, which is the only word about an optional property that reaches the model.
+ */
 export function answerSchema(schema: ZodType): JsonSchema {
-  return zodOutputFormat(schema).schema as JsonSchema;
+  return transformJSONSchema(z.toJSONSchema(schema, { reused: "inline" })) as JsonSchema;
 }
 
 /**

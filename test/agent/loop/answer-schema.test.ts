@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import { answerSchema, strictSchema, withoutNulls } from "../../../src/agent/loop/answer-schema.ts";
 import { Analysis } from "../../../src/agent/schemas.ts";
+import { ReviewerAnswer } from "../../../src/review/finding.ts";
 
 const Inner = z.object({ path: z.string().max(9), line: z.number().optional() });
 const Schema = z.object({
@@ -9,6 +10,24 @@ const Schema = z.object({
   kind: z.enum(["a", "b"]).optional(),
   parts: z.array(Inner),
   gone: z.string().nullable(),
+});
+
+test("answerSchema keeps what is said of every property, optional and shared ones too", () => {
+  const line = z.string().max(9);
+  const described = z.object({
+    a: line.meta({ description: "First." }),
+    b: line.optional().meta({ description: "Second." }),
+  });
+  expect(answerSchema(described).properties).toEqual({
+    a: { type: "string", description: "First.\n\n{maxLength: 9}" },
+    b: { type: "string", description: "Second.\n\n{maxLength: 9}" },
+  });
+  for (const schema of [Analysis, ReviewerAnswer]) {
+    const words = [...JSON.stringify(z.toJSONSchema(schema)).matchAll(/"description":("(?:[^"\\]|\\.)*")/g)];
+    const told = JSON.stringify(answerSchema(schema));
+    expect(words.length).toBeGreaterThan(8);
+    for (const [, text] of words) expect(told).toContain(text!.slice(1, -1));
+  }
 });
 
 test("strictSchema requires every property, closes every object and says no limits", () => {
