@@ -103,7 +103,7 @@ export function anchorFinding(index: DiffIndex, place: Place): Anchor {
 }
 
 /** A quote that is farther away from the line named is taken for another place that reads the same. */
-export const farthestLines = 400;
+const farthestLines = 400;
 
 function anchored(
   path: string,

@@ -32,7 +32,7 @@ export type Dimension = (typeof dimensions)[number];
 const line = z.int().min(1).max(10_000_000);
 
 /** One finding as a reviewer reports it: model output, so every size is limited. */
-export const ReportedFinding = z.object({
+const ReportedFinding = z.object({
   category: Category,
   severity: Severity.meta({
     description:

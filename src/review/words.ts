@@ -1,5 +1,5 @@
 /** The telling words of a title: identifiers split at case changes, lower case, without endings and without filler. */
-export function wordsOf(title: string): Set<string> {
+function wordsOf(title: string): Set<string> {
   const parts = title
     .slice(0, 1_000)
     .replace(/(\p{Ll}|\p{N})(?=\p{Lu})/gu, "$1 ")
