@@ -116,6 +116,8 @@ export interface Model {
   readonly priceIsKnown?: boolean;
   /** What an operator should know: guesses that were made about a model that nobody has described. */
   readonly warnings?: readonly string[];
+  /** How it does what it does, as far as it has shown: some servers say only when they are asked that they cannot. */
+  abilities?(): { structuredOutput: string; tools: string; caching: string };
   object<T>(request: {
     prompt: Prompt;
     schema: ZodType<T>;

@@ -202,3 +202,11 @@ function configOf(
     },
   };
 }
+
+/** The names of all models but the environment's own where nothing uses it: then it may lack what it needs. */
+export function modelsInUse({ named, use }: ModelsConfig): string[] {
+  const isDefaultUsed =
+    use["default"]?.model === undefined ||
+    Object.values(use).some(({ model, fallback = [] }) => model === "default" || fallback.includes("default"));
+  return Object.keys(named).filter((name) => name !== "default" || isDefaultUsed);
+}

@@ -476,6 +476,25 @@ export function operatorConfigOrExit(): OperatorConfig {
   }
 }
 
+/** The models alone, of an environment that may lack everything else; for a main that asks nothing but models. */
+export function modelsConfigOrExit(environment: Record<string, string | undefined> = process.env): ModelsConfig {
+  const given = givenIn(environment);
+  // What is wrong with other settings is not of interest here.
+  const parsed = Environment.partial().safeParse(
+    Object.fromEntries(Object.entries(given).filter(([name]) => modelSettings.test(name))),
+  );
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => explain(issue, given));
+  const models = parsed.success ? modelsOf(parsed.data as z.infer<typeof Environment>, given, problems) : undefined;
+  if (models?.use["default"]?.model === undefined) requireModel(given, problems);
+  if (models !== undefined && problems.length === 0) return models;
+  process.stderr.write(`The models cannot be asked:\n${problems.map((problem) => `- ${problem}`).join("\n")}\n`);
+  process.exit(1);
+}
+
+/** The variables that models are configured by. */
+const modelSettings =
+  /^(MILLWRIGHT_(PROVIDER|MODELS?|TEMPERATURE|MAX_OUTPUT_TOKENS|CONTEXT_TOKENS|PRICES)|ANTHROPIC_.*|OPENAI_.*|AWS_REGION|GOOGLE_CLOUD_PROJECT|CLOUD_ML_REGION)$/;
+
 /**
  * What set-up has to know before there is an App. Makes Probot show its set-up page also where NODE_ENV is `production`,
  * and ask for no smee channel where webhooks arrive at an address of our own.

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import type { ApplicationFunctionOptions, ProbotOctokit } from "probot";
+import { type ModelConfig, modelsInUse, settingsOf } from "../config/models.ts";
 import type { OperatorConfig } from "../config/operator.ts";
 import type { Worker } from "./compose.ts";
 
@@ -132,7 +133,9 @@ function probes(worker: Worker, client: ProbotOctokit): Promise<Probe[]> {
       return `${Math.round(free / 1e6)} MB free`;
     }),
     probe("github", () => askGitHub(operator, client)),
-    probe("model", () => askModel(operator.model)),
+    ...Object.entries(operator.models.named)
+      .filter(([name]) => modelsInUse(operator.models).includes(name))
+      .map(([name, model]) => probe(name === "default" ? "model" : `model ${name}`, () => askModel(model))),
   ]);
 }
 
@@ -152,24 +155,32 @@ async function askGitHub(operator: OperatorConfig, client: ProbotOctokit): Promi
   }
 }
 
+const ownAddress: Partial<Record<ModelConfig["provider"], string>> = {
+  anthropic: "https://api.anthropic.com",
+  openai: "https://api.openai.com/v1",
+};
+
 /** Lists the models, which costs nothing; a compatible server that has no list is reached all the same. */
-async function askModel(config: OperatorConfig["model"]): Promise<string> {
+async function askModel(config: ModelConfig): Promise<string> {
+  const { provider, apiKey, settings = settingsOf(provider) } = config;
   // Where no address is given, the cloud's own client decides.
-  const address = config.baseUrl ?? (config.provider === "anthropic" ? "https://api.anthropic.com" : undefined);
-  if (address === undefined) return `${config.provider}, reached by the cloud's own client: not asked`;
+  const address = config.baseUrl ?? ownAddress[provider];
+  if (address === undefined) return `${provider}, reached by the cloud's own client: not asked`;
+  const isOpenAi = provider === "openai" || provider === "openai-compatible";
   const headers = {
     "user-agent": "millwright",
-    "anthropic-version": "2023-06-01",
-    ...(config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }),
+    ...(isOpenAi ? {} : { "anthropic-version": "2023-06-01" }),
+    ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
   };
   let status: number;
   try {
-    status = (await fetch(`${address}/v1/models`, { headers, signal: AbortSignal.timeout(probeTimeoutMs) })).status;
+    const list = isOpenAi ? `${address}/models` : `${address}/v1/models`;
+    status = (await fetch(list, { headers, signal: AbortSignal.timeout(probeTimeoutMs) })).status;
   } catch (error) {
     throw new Error(`${address} cannot be reached: ${reasonOf(error)}`);
   }
-  if (config.provider === "anthropic" && (status === 401 || status === 403))
-    throw new Error(`${address} refuses ANTHROPIC_API_KEY (${status})`);
+  if ((isOpenAi || provider === "anthropic") && (status === 401 || status === 403))
+    throw new Error(`${address} refuses ${settings.key} (${status})`);
   if (status >= 500) throw new Error(`${address} answered ${status}`);
   return `${address} answers`;
 }

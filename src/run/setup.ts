@@ -90,7 +90,7 @@ function writeEnv(path: string, values: Record<string, string>): void {
 
 function finish(envFile: string, { APP_ID }: Record<string, string>): void {
   say(`Registered: App ${APP_ID}. Its credentials are in ${envFile}; keep that file to yourself.
-3. Put ANTHROPIC_API_KEY into .env (or MILLWRIGHT_PROVIDER=bedrock|vertex), then \`npm start\`.`);
+3. Put ANTHROPIC_API_KEY into .env (or another MILLWRIGHT_PROVIDER: docs/models.md), then \`npm start\`.`);
   setTimeout(() => process.exit(0), lastAnswerMs);
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type ModelConfig, modelsInUse } from "../../src/config/models.ts";
 import { readOperatorConfig } from "../../src/config/operator.ts";
 import { parseRepositoryConfig } from "../../src/config/repository.ts";
 
@@ -134,6 +135,16 @@ describe("MILLWRIGHT_MODELS", () => {
     });
     expect(model).toMatchObject({ apiKey: "openai-key", baseUrl: undefined, settings: { key: "OPENAI_API_KEY" } });
   });
+});
+
+test.each([
+  [{}, ["default", "a"]],
+  [{ default: { model: "a" } }, ["a"]],
+  [{ default: { model: "a", fallback: ["default"] } }, ["default", "a"]],
+  [{ default: { model: "a" }, "review-pr": { model: "default" } }, ["default", "a"]],
+])("modelsInUse leaves out the environment's model where nothing uses it: %j", (use, names) => {
+  const one = {} as ModelConfig;
+  expect(modelsInUse({ named: { default: one, a: one }, use })).toEqual(names);
 });
 
 test.each([

@@ -79,6 +79,7 @@ export function createAnthropicWire(config: AnthropicConfig, facts: ModelFacts):
         },
         signal,
       ),
+    abilities: () => ({ structuredOutput: facts.structuredOutput !== false, tools: true }),
     sortFault: (error, redact) => sortFault(error, redact, settings),
   };
 }

@@ -12,6 +12,12 @@ import { work } from "./work.ts";
 /** Longer conversations are pruned even where the model could hold them: every turn pays for the whole of it. */
 const usualWindowTokens = 200_000;
 
+const cachingInWords: Record<ModelFacts["caching"], string> = {
+  marked: "marked by Millwright",
+  automatic: "by the provider alone",
+  unknown: "unknown",
+};
+
 /** How a model is called, whoever provides it. */
 export interface CallSettings {
   /** The model's name as the provider writes it. */
@@ -71,6 +77,14 @@ export function createModelOn(provider: string, config: CallSettings, createWire
           ]),
       ...(priceIsKnown ? [] : [`The model ${config.model} has no known price: the dearest one is charged`]),
     ],
+    abilities() {
+      const { structuredOutput, tools } = session.wire.abilities();
+      return {
+        structuredOutput: structuredOutput ? "held to the schema by the provider" : "the schema is told in words",
+        tools: tools ? "called by the provider's protocol" : "told in words, with whole files",
+        caching: cachingInWords[facts.caching],
+      };
+    },
     object: (request) => askForObject(session, request),
     work: (request) => work(session, request),
   };

@@ -28,6 +28,7 @@ export function withWholeFiles(wire: Wire, facts: Pick<ModelFacts, "tools">): Wi
   return {
     ...wire,
     send,
+    abilities: () => ({ ...wire.abilities(), tools: !inWords }),
     countTokens: (request, signal) =>
       wire.countTokens(
         inWords && request.tools !== undefined ? toldInWords({ ...request, maxTokens: 0 }, request.tools) : request,

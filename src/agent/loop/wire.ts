@@ -59,5 +59,7 @@ export interface Wire {
   send(request: WireRequest, signal: AbortSignal, attempt: Attempt): Promise<Reply>;
   /** The prompt's tokens as the provider counts them; undefined where it cannot count. Throws the signal's reason only. */
   countTokens(request: Omit<WireRequest, "maxTokens">, signal: AbortSignal): Promise<number | undefined>;
+  /** Whether answers are held to a schema, and tools are called, by the provider; in words otherwise. */
+  abilities(): { structuredOutput: boolean; tools: boolean };
   sortFault(error: unknown, redact: (text: string) => string): Fault;
 }

@@ -74,6 +74,10 @@ export function createChatWire(config: OpenAiConfig, facts: ModelFacts): Wire {
       ),
     // There is nothing to ask for it that all servers have: the estimate is the safe side.
     countTokens: async () => undefined,
+    abilities: () => ({
+      structuredOutput: facts.structuredOutput === true && !adapting.isRefused("response_format"),
+      tools: true,
+    }),
     sortFault: (error, redact) => sortFault(error, redact, settings),
   };
 }

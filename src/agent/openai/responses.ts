@@ -63,6 +63,10 @@ export function createResponsesWire(config: OpenAiConfig, facts: ModelFacts): Wi
         async (given) => readStream(await client.responses.create(given, { signal }), attempt),
       ),
     countTokens: async () => undefined,
+    abilities: () => ({
+      structuredOutput: facts.structuredOutput === true && !adapting.isRefused("text"),
+      tools: true,
+    }),
     sortFault: (error, redact) => sortFault(error, redact, settings),
   };
 }

@@ -7,6 +7,7 @@ const secretNames = [
   "WEBHOOK_SECRET",
   "WEBHOOK_SECRET_PREVIOUS",
   "ANTHROPIC_API_KEY",
+  "OPENAI_API_KEY",
   "DATABASE_URL",
   "MILLWRIGHT_CHANNELS",
 ] as const;
