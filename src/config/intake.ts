@@ -24,7 +24,7 @@ export const defaults = {
   MILLWRIGHT_LABEL_NEEDS_REVIEW: "agent:needs-review",
   MILLWRIGHT_LABEL_NEEDS_INFO: "agent:needs-info",
   MILLWRIGHT_LABEL_FAILED: "agent:failed",
-  MILLWRIGHT_SHORT_COMMANDS: "code,stop,retry,status,approve",
+  MILLWRIGHT_SHORT_COMMANDS: "code,fix,review,stop,retry,status,approve",
 };
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
