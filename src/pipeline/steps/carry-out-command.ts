@@ -341,6 +341,8 @@ async function help(deps: Deps, ctx: StepContext): Promise<Outcome> {
     "|---|---|",
     "| `/millwright code [instructions]` | builds this issue, or changes this pull request of mine |",
     "| `/millwright review [focus]` | reviews this pull request, where reviews are switched on |",
+    "| `/millwright fix` | looks into the failed checks of a pull request |",
+    "| `/millwright review [focus]` | reviews a pull request |",
     "| `/millwright stop` | stops what runs here |",
     "| `/millwright retry` | tries the last run again |",
     "| `/millwright status` | says what the last run does and costs |",

@@ -58,7 +58,7 @@ export const handOver = defineStep({
       about: `hand-over ${pull.headSha} ${names}`,
       channels: config.fix.channels,
       notice: {
-        title: `${owner}/${repo}#${pull.number}: ${names} needs a person`,
+        title: `#${pull.number}: ${names} ${checks.length === 1 ? "needs" : "need"} a person`,
         text: [reason, ...cause].join("\n"),
         url: `${deps.operator.github.gitUrl}/${owner}/${repo}/pull/${pull.number}`,
         repository: `${owner}/${repo}`,

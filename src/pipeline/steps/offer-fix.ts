@@ -73,7 +73,7 @@ export const offerFix = defineStep({
       about: `offer ${pull.headSha}`,
       channels: (await configOf(deps, base)).fix.channels,
       notice: {
-        title: `${owner}/${repo}#${pull.number}: a fix waits for a decision`,
+        title: `#${pull.number}: a fix waits for a decision`,
         text: `${reason}\n\n${summary}`,
         url: `${deps.operator.github.gitUrl}/${owner}/${repo}/pull/${pull.number}`,
         repository: `${owner}/${repo}`,
