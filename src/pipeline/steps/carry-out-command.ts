@@ -160,11 +160,14 @@ async function removeOrphan(deps: Deps, ctx: StepContext): Promise<Outcome> {
 async function retry(deps: Deps, ctx: StepContext): Promise<Outcome> {
   // The command's own id names this run.
   const id = `${ctx.intent.id}:retry`;
-  const [active] = (await activeRuns(deps, ctx)).filter((run) => run.intent.id !== id);
-  if (active !== undefined) return say(deps, ctx, `Run \`${active.runKey}\` is still active; write \`/stop\` first.`);
-  const runs = await deps.store.runs.ofWork(ctx.workKey);
-  const last = runs.find((run) => run.pipeline !== "answer-command");
+  const runs = (await deps.store.runs.ofWork(ctx.workKey)).filter(
+    (run) => run.pipeline !== "answer-command" && run.intent.id !== id,
+  );
+  // A pull request that is opened or pushed to starts runs of its own: who retries means what a person began.
+  const last = runs.find((run) => run.intent.trigger.kind !== "state") ?? runs[0];
   if (last === undefined) return say(deps, ctx, "There is nothing to try again here.");
+  const active = runs.find((run) => run.state !== "ended" && (run === last || run.intent.trigger.kind !== "state"));
+  if (active !== undefined) return say(deps, ctx, `Run \`${active.runKey}\` is still active; write \`/stop\` first.`);
   // What a state started is tried again at the head as it is now.
   const { textBlob: _, headSha: __, ...kept } = last.intent;
   const { actor, at, deliveryId } = ctx.intent;
