@@ -434,7 +434,9 @@ test("push throws outside of an effect, for no name of a branch, and where it wo
   for (const branch of ["millwright/", "millwright/../main", "millwright/a b", "--force", "a.lock", "a@{1}"]) {
     await expect(world.push(job, branch, job.baseSha)).rejects.toThrow(/not a name/);
   }
-  await expect(world.push(job, "xmillwright/a", job.baseSha)).rejects.toThrow(/only branches below millwright\/ are made/);
+  await expect(world.push(job, "xmillwright/a", job.baseSha)).rejects.toThrow(
+    /only branches below millwright\/ are made/,
+  );
   await writeFile(join(job.tree, "src/a.txt"), "mine");
   const sha = (await job.commit("mine", person, person)) ?? "";
   await expect(world.push(job, "feature", job.baseSha, sha)).rejects.toThrow(/only moved forward/);

@@ -210,7 +210,7 @@ export const Reproduction = z.discriminatedUnion("kind", [
 export type Reproduction = z.infer<typeof Reproduction>;
 
 /** A failed check as the model and people see it. */
-export const Failure = z.object({
+const Failure = z.object({
   /** Names of the checks that fail. */
   checks: z.array(z.string()).max(20),
   /** What the distilled logs say, within a token budget. */
@@ -218,7 +218,6 @@ export const Failure = z.object({
   analysis: FailureAnalysis,
   pullRequest: z.object({ number: z.number().int(), title: z.string(), body: z.string() }),
 });
-export type Failure = z.infer<typeof Failure>;
 
 /** The writing agent's task, filed once and read by every slice. */
 export const Task = z.discriminatedUnion("kind", [

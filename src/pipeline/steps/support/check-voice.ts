@@ -10,7 +10,7 @@ import { place } from "./repository.ts";
 const headNote = "check-head";
 
 /** Buttons of a check run, by what `answer-command` and `fix-check` are told. */
-export const checkButtons = {
+const checkButtons = {
   apply: { label: "Apply fix", description: "Push this fix to the pull request.", identifier: checkActions.apply },
   reject: { label: "Reject", description: "This fix is not wanted.", identifier: checkActions.reject },
   rerun: { label: "Run again", description: "Start the failed check again.", identifier: checkActions.rerun },
