@@ -140,6 +140,24 @@ export const switches: readonly Switch[] = [
     named: "is the frozen issue",
   },
   {
+    id: "M4c",
+    without: "the default branch's instructions for work on a pull request",
+    file: "src/pipeline/steps/read-pull-request.ts",
+    find: "instructionsSha: defaultSha,",
+    replace: "instructionsSha: pull.head.sha,",
+    test: "test/e2e/review.integration.test.ts",
+    named: "that changes the rules",
+  },
+  {
+    id: "M4d",
+    without: "the write access of whoever dismisses a finding",
+    file: "src/pipeline/steps/support/known-findings.ts",
+    find: '["write", "maintain", "admin"].includes(permission),',
+    replace: 'permission !== "none",',
+    test: "test/e2e/review.integration.test.ts",
+    named: "is known again after each push",
+  },
+  {
     id: "M5",
     without: "the removal of what a reader does not see",
     file: "src/policy/visible-text.ts",
@@ -214,7 +232,7 @@ export const switches: readonly Switch[] = [
   {
     id: "M11b",
     without: "the runs of one issue on a day",
-    file: "src/pipeline/steps/authorise-trigger.ts",
+    file: "src/pipeline/steps/support/admission.ts",
     find: "spent.subjectDayRuns > limits.subjectDayRuns,",
     replace: "false,",
     test: "test/e2e/repositories.integration.test.ts",
