@@ -23,6 +23,8 @@ export interface Models {
 
 export interface ModelsOptions extends Pick<CallSettings, "fetch"> {
   redactor?: Pick<Redactor, "redact"> | undefined;
+  /** The names of all pipelines, to tell them from steps. */
+  pipelines?: readonly string[];
   /** Put around every model, such as what counts its calls. */
   wrap?: (model: Model) => Model;
 }
@@ -32,7 +34,7 @@ export interface ModelsOptions extends Pick<CallSettings, "fetch"> {
  * not in the first run that needs it; no request is made.
  */
 export function createModels(config: ModelsConfig, options: ModelsOptions = {}): Models {
-  const { redactor, wrap = (model) => model, fetch } = options;
+  const { redactor, wrap = (model) => model, fetch, pipelines = [] } = options;
   const made = new Map<string, Candidate>();
   const candidate = (name: string, effort: Effort | undefined): Candidate => {
     const key = `${name} ${effort ?? ""}`;
@@ -49,11 +51,26 @@ export function createModels(config: ModelsConfig, options: ModelsOptions = {}):
   const chainOf = (use: ModelUse): Candidate[] =>
     [...new Set([use.model ?? "default", ...(use.fallback ?? [])])].map((name) => candidate(name, use.effort));
   const all = [{}, ...Object.values(config.use)].flatMap((use) => chainOf({ ...config.use["default"], ...use }));
+  /** What one step packs, another one sends: so all steps of a pipeline count with the smallest window of them. */
+  const windowOf = (pipeline: string): number => {
+    const places = ["default", ...Object.keys(config.use)].filter((key) => {
+      const first = key.split("/")[0]!;
+      return first === pipeline || !pipelines.includes(first);
+    });
+    const chains = places.map((key) => {
+      const [first, second] = key.split("/") as [string, string | undefined];
+      return chainOf(useOf(config, { pipeline, step: second ?? first }));
+    });
+    return Math.min(...chains.flat().map(({ model }) => model.contextWindowTokens));
+  };
   return {
     of(place) {
       const use = useOf(config, place);
-      const key = JSON.stringify(use);
-      const found = routed.get(key) ?? createRoutedModel(chainOf(use));
+      const key = JSON.stringify([place.pipeline, use]);
+      const found = routed.get(key) ?? {
+        ...createRoutedModel(chainOf(use)),
+        contextWindowTokens: windowOf(place.pipeline),
+      };
       routed.set(key, found);
       return found;
     },

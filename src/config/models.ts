@@ -56,12 +56,12 @@ const Use = z.strictObject({
 export type ModelUse = z.infer<typeof Use>;
 
 /** What MILLWRIGHT_MODELS holds: further models, and which pipeline and step uses which. */
-export const ModelsFile = z.strictObject({
+const ModelsFile = z.strictObject({
   models: z.record(z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, "must be a plain name"), OwnModel).default({}),
   /** By `default`, a pipeline, a step, or `<pipeline>/<step>`; the most exact one counts, setting by setting. */
   use: z.record(z.string().min(1), Use).default({}),
 });
-export type ModelsFile = z.infer<typeof ModelsFile>;
+type ModelsFile = z.infer<typeof ModelsFile>;
 
 /** Names the settings of a model in messages to the operator. */
 export interface ModelSettings {

@@ -165,7 +165,11 @@ function openModels(operator: OperatorConfig, redactor: Redactor, metrics: Metri
   const known = { pipelines: Object.keys(pipelines), steps: Object.keys(steps) };
   const mistaken = unknownPlace(operator.models, known);
   if (mistaken !== undefined) throw new Error(mistaken);
-  const models = createModels(operator.models, { redactor, wrap: (model) => measureModel(model, metrics) });
+  const models = createModels(operator.models, {
+    redactor,
+    pipelines: known.pipelines,
+    wrap: (model) => measureModel(model, metrics),
+  });
   for (const warning of models.warnings) log.warn(`${warning} (MILLWRIGHT_MODELS, docs/models.md)`);
   return models;
 }

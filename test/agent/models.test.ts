@@ -36,7 +36,18 @@ describe("createModels", () => {
     expect(of("issue-to-pr", "analyse-issue")).toBe("anthropic/claude-haiku-5-5");
     expect(of("review-pr", "review-group")).toBe("openai-compatible/qwen");
     expect(of("review-pr", "verify-findings")).toBe("anthropic/claude-haiku-5-5");
-    expect(models.of({ pipeline: "x", step: "y" })).toBe(models.of({ pipeline: "z", step: "y" }));
+    expect(models.of({ pipeline: "x", step: "y" })).toBe(models.of({ pipeline: "x", step: "z" }));
+  });
+
+  test("createModels counts with the smallest window of a pipeline, because one step sends what another packed", () => {
+    const pipelines = ["issue-to-pr", "review-pr"];
+    const models = createModels(config, { pipelines });
+    const windowOf = (pipeline: string, step: string) => models.of({ pipeline, step }).contextWindowTokens;
+    expect(windowOf("issue-to-pr", "select-context")).toBe(200_000);
+    expect(windowOf("review-pr", "verify-findings")).toBe(32_000);
+    const use = { "write-change": { fallback: ["local"] } };
+    const written = createModels({ ...config, use }, { pipelines });
+    expect(written.of({ pipeline: "issue-to-pr", step: "select-context" }).contextWindowTokens).toBe(32_000);
   });
 
   test("createModels says which models it had to guess about", () => {
