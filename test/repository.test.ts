@@ -49,7 +49,7 @@ describe("app.yml asks for what the code uses, and no more", () => {
 
   test("the events are those of the routes", () => {
     const routed = [...read("src/index.ts").matchAll(/\bon\(\s*(\[[^\]]*\]|"[^"]*")/g)].flatMap(
-      ([, names]) => names?.match(/\w+(?=\.\w+")/g) ?? [],
+      ([, names]) => names?.match(/(?<=")\w+/g) ?? [],
     );
     // GitHub sends these to every App. https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
     const always = ["installation", "installation_repositories"];
