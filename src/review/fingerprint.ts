@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { compare, type Finding } from "./finding.ts";
-import { similarity } from "./words.ts";
+import { similarity, wordsOf } from "./words.ts";
 
 /**
  * What knows a finding again after the next push (R6), in four parts joined by dots:
@@ -132,7 +132,7 @@ export function recognise<K extends KnownFinding>(
       const samePath = one.path === now.path;
       if (!samePath && head.exists(one.path)) continue;
       const renamed = head.previousPath(now.path) === one.path;
-      const alike = similarity(one.title, now.title);
+      const alike = similarity(wordsOf(one.title), wordsOf(now.title));
       const sameSection = was.section === is.section;
       if (!sameSection && (alike < alikeTitles || stands(one))) continue;
       const away = one.line === undefined ? 0 : Math.abs(one.line - now.line);

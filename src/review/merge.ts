@@ -1,6 +1,6 @@
 import type { Anchor } from "./anchor.ts";
-import { byPlace, compare, type Finding, severities } from "./finding.ts";
-import { similarity } from "./words.ts";
+import { byPlace, type Category, compare, type Finding, severities } from "./finding.ts";
+import { similarity, wordsOf } from "./words.ts";
 
 /** A finding with where it can stand. */
 export interface PlacedFinding {
@@ -18,6 +18,8 @@ export interface MergedFinding extends PlacedFinding {
 
 /** Lines between two findings that can still be about the same thing. */
 const fewLines = 3;
+/** A model that reports hundreds of findings within a few lines repeats itself sooner. */
+const mostNeighbours = 200;
 /** Shares of common words above which two titles, or two whole findings about one line, mean the same. */
 const alikeTitles = 0.5;
 const alikeFindings = 0.3;
@@ -30,49 +32,52 @@ const alikeFindings = 0.3;
 export function mergeFindings(placed: readonly PlacedFinding[]): MergedFinding[] {
   const sorted = placed.toSorted((a, b) => compare(pathOf(a), pathOf(b)) || byPlace(a.finding, b.finding));
   const groups = new Groups(sorted.length);
-  const byPath = Map.groupBy(
-    sorted.map((one, at) => ({ one, at })),
-    ({ one }) => pathOf(one),
-  );
+  const byPath = Map.groupBy(sorted.map(subjectOf), ({ path }) => path);
   for (const ofFile of byPath.values()) {
-    const fromTop = ofFile.toSorted((a, b) => rangeOf(a.one)[0] - rangeOf(b.one)[0]);
-    for (const [index, { one, at }] of fromTop.entries()) {
-      for (const other of fromTop.slice(index + 1)) {
-        if (rangeOf(other.one)[0] > rangeOf(one)[1] + fewLines) break;
-        if (isSame(one, other.one)) groups.join(at, other.at);
+    const fromTop = ofFile.toSorted((a, b) => a.first - b.first);
+    for (const [index, one] of fromTop.entries()) {
+      for (let next = index + 1; next < Math.min(fromTop.length, index + mostNeighbours); next += 1) {
+        const other = fromTop[next]!;
+        if (other.first > one.last + fewLines) break;
+        if (!groups.areJoined(one.at, other.at) && isSame(one, other)) groups.join(one.at, other.at);
       }
     }
   }
   return groups.all().map((members) => mergeGroup(members.map((at) => sorted[at]!)));
 }
 
-function isSame(a: PlacedFinding, b: PlacedFinding): boolean {
-  const [left, right] = [a.finding, b.finding];
-  if (ruleOf(left) !== "" && ruleOf(left) === ruleOf(right)) return true;
-  if (similarity(left.title, right.title) >= alikeTitles) return true;
-  return (
-    left.category === right.category &&
-    rangeOf(a)[0] === rangeOf(b)[0] &&
-    similarity(wordsOf(left), wordsOf(right)) >= alikeFindings
-  );
+/** What is compared of a finding, made once. */
+interface Subject {
+  at: number;
+  path: string;
+  first: number;
+  last: number;
+  category: Category;
+  rule: string;
+  title: ReadonlySet<string>;
+  all: ReadonlySet<string>;
 }
 
-function ruleOf({ rule = "" }: Finding): string {
-  return rule.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-");
+function subjectOf(one: PlacedFinding, at: number): Subject {
+  const { finding, anchor } = one;
+  const { category, rule = "", title, scenario, line, endLine = line } = finding;
+  const [first, last] = anchor.kind === "anchored" ? [anchor.startLine, anchor.line] : [line, Math.max(line, endLine)];
+  return {
+    ...{ at, path: pathOf(one), first, last, category },
+    rule: rule.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-"),
+    title: wordsOf(title),
+    all: wordsOf(`${title} ${scenario}`),
+  };
 }
 
-function wordsOf({ title, scenario }: Finding): string {
-  return `${title} ${scenario}`;
+function isSame(a: Subject, b: Subject): boolean {
+  if (a.rule !== "" && a.rule === b.rule) return true;
+  if (similarity(a.title, b.title) >= alikeTitles) return true;
+  return a.category === b.category && a.first === b.first && similarity(a.all, b.all) >= alikeFindings;
 }
 
 function pathOf({ finding, anchor }: PlacedFinding): string {
   return anchor.kind === "anchored" ? anchor.path : finding.path;
-}
-
-function rangeOf({ finding, anchor }: PlacedFinding): [first: number, last: number] {
-  return anchor.kind === "anchored"
-    ? [anchor.startLine, anchor.line]
-    : [finding.line, Math.max(finding.line, finding.endLine ?? finding.line)];
 }
 
 /** `members` are sorted by place. */
@@ -128,6 +133,10 @@ class Groups {
   join(a: number, b: number): void {
     const [x, y] = [this.#rootOf(a), this.#rootOf(b)];
     this.#parent[Math.max(x, y)] = Math.min(x, y);
+  }
+
+  areJoined(a: number, b: number): boolean {
+    return this.#rootOf(a) === this.#rootOf(b);
   }
 
   /** Each group in ascending order, the groups by their first number. */
