@@ -145,6 +145,7 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
             finding("src/list.js", 7, "An empty list makes last throw", {
               quote: "list[list.length - 1]",
               confidence: 50,
+              suggestion: "  return list[list.length - 1.name;",
             }),
           ],
           security: [finding("src/list.js", 3, "An empty list makes first throw an error", { severity: "critical" })],
@@ -176,6 +177,8 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
     expect(comments[0]?.body).toMatch(
       /^\*\*Critical:\*\* An empty list makes first throw[\s\S]*With an empty list it throws\.[\s\S]*```suggestion\n {2}return item\?\.name;\n```[\s\S]*quality, security/,
     );
+    // What does not parse is not offered.
+    expect(comments[1]?.body).not.toContain("suggestion");
     expect(ownReviews()[0]?.state).toBe("COMMENTED");
     expect(check()).toMatchObject({ status: "completed", conclusion: "neutral" });
     expect(check()?.output?.title).toMatch(/2 findings/);

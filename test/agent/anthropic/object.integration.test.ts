@@ -111,6 +111,20 @@ describe("object", () => {
     expect(always.requests).toHaveLength(2);
   });
 
+  test("object never leaves out a part that the answer is about", async () => {
+    const refusal: RawReply = { message: { content: [], stop_reason: "refusal" } };
+    const overflow: RawReply = { message: { content: "", stop_reason: "model_context_window_exceeded" } };
+    const needed = { ...prompt, repository: "The change.", needsRepository: true };
+    for (const [reply, kind] of [
+      [refusal, "refused"],
+      [overflow, "context-overflow"],
+    ] as const) {
+      const server = await raw(reply, good);
+      expect((await ask(server.url, { prompt: needed })).answer.kind).toBe(kind);
+      expect(server.requests.map(({ body }) => body.system.length)).toEqual([2]);
+    }
+  });
+
   test("object shrinks and retries once when the prompt is too long", async () => {
     const overflow: RawReply = {
       status: 400,

@@ -20,7 +20,7 @@ export const Known = z.object({
 });
 export type Known = z.infer<typeof Known>;
 
-export const LeftOut = z.object({ path: z.string(), reason: z.enum(leftOutReasons) });
+const LeftOut = z.object({ path: z.string(), reason: z.enum(leftOutReasons) });
 
 /** What `read-changes` files: all that the later steps need besides the groups. */
 export const ChangesText = z.object({
@@ -79,7 +79,7 @@ export type Judged = z.infer<typeof Judged>;
 const reasons = ["refuted", "dismissed", "already-said", "below-floor", "over-limit"] as const;
 
 const score = z.union([z.number(), z.literal("not-scored")]);
-export const ScoresShape = z.object({
+const ScoresShape = z.object({
   correctness: score,
   security: score,
   performance: score,
