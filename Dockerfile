@@ -2,6 +2,7 @@
 #   docker build --target server .          webhooks and runs; `docker run … npm run worker` for a worker of its own
 #   docker build --target lambda-worker .   the durable function of serverless.yml
 #   docker build --target lambda-sandbox .  its sandbox and setup functions: repository code, no secret
+#   docker build --target coder .           MILLWRIGHT_SANDBOX_IMAGE with Claude Code in it (docs/coders.md)
 ARG BASE=docker.io/library/node:24-bookworm-slim
 
 FROM ${BASE} AS dependencies
@@ -51,3 +52,17 @@ COPY build/lambda/sandbox.mjs ./
 USER 10001
 ENTRYPOINT ["node", "runtime-client.ts"]
 CMD ["/app/sandbox.mjs"]
+
+FROM ${BASE} AS coder
+# What the served repositories are built with, besides Node.
+ARG TOOLCHAINS="python3 python3-pip python3-venv make"
+ARG CLAUDE_CODE=2.1.197
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends ca-certificates ripgrep socat ${TOOLCHAINS} \
+  && rm -rf /var/lib/apt/lists/*
+# Its install script puts this machine's program in its place; npm may not be allowed to run it.
+RUN npm install --global --ignore-scripts "@anthropic-ai/claude-code@${CLAUDE_CODE}" \
+  && node "$(npm root --global)/@anthropic-ai/claude-code/install.cjs" \
+  && npm cache clean --force \
+  && claude --version
+CMD ["bash"]

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { createWriteStream, mkdtempSync, rmSync } from "node:fs";
+import { createWriteStream, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
+import { coderNames } from "../src/coder/coder.ts";
 import { readOperatorConfig } from "../src/config/operator.ts";
 import { endings } from "../src/pipeline/outcome.ts";
 import type { Change } from "../src/pipeline/steps/shapes.ts";
@@ -10,6 +11,7 @@ import { redactorFor } from "../src/run/parts.ts";
 import { type ChecklistLine, checklistOf, dollars, duration, type LineState } from "../src/status/render.ts";
 import type { RunRow, StepRow } from "../src/store/store.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
+import { claudeCodeProgram, fixturesForClaudeCode } from "../test/support/claude-code.ts";
 import { appId, type LocalApp, privateKey, startApp, startGitHub, webhookSecret } from "../test/support/local-app.ts";
 import type { LocalGitHub } from "../test/support/local-github/index.ts";
 import { sampleIssues } from "../test/support/sample-issues.ts";
@@ -19,8 +21,10 @@ const help = `The main job on local servers: a labelled issue becomes a tested p
 
   npm run demo                      a scripted model; needs nothing but Node, npm and git
   npm run demo -- --live            a real model; needs ANTHROPIC_API_KEY and a sandbox
+  npm run demo -- --coder claude-code   the change is written by Claude Code
   npm run -s demo -- --json         one JSON summary and nothing else
 
+  --coder=agent|claude-code         who writes the change: Millwright's agent, or Claude Code in the sandbox
   --sandbox=auto|bubblewrap|container|none   where the sample's tests run (default: the best there is)
   --keep                            keep the demo's directory to look around in it
   --help
@@ -32,6 +36,7 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
     sandbox: { type: "string" },
+    coder: { type: "string", default: "agent" },
     help: { type: "boolean", default: false },
   },
 });
@@ -51,14 +56,18 @@ async function main(): Promise<void> {
   if (options.live && (apiKey === undefined || apiKey === "")) {
     return fail("--live needs ANTHROPIC_API_KEY. Make a key at https://console.anthropic.com/settings/keys.");
   }
+  const coder = coderNames.find((name) => name === options.coder);
+  if (coder === undefined) return fail(`--coder must be ${coderNames.join(" or ")}, but is ${options.coder}.`);
+  const program = coder === "agent" ? undefined : claudeCode();
+  if (coder !== "agent" && program === undefined) return fail(noClaudeCode);
   const directory = mkdtempSync(join(tmpdir(), "millwright-demo-"));
   const startedAt = performance.now();
   say("Millwright demo: a local GitHub on real git, the real App, and a sample project whose tests really run.\n");
   const github = await startGitHub(join(directory, "github"));
   const model = options.live
     ? undefined
-    : await startScriptedModel({ fixtures: ["test/fixtures/transcripts/text-tools.json"] });
-  const app = await startDemoApp(github, model?.url, apiKey, directory);
+    : await startScriptedModel({ fixtures: [coder === "agent" ? script : fixturesForClaudeCode(script)] });
+  const app = await startDemoApp(github, model?.url, apiKey, directory, program);
   try {
     if (app === undefined) return;
     const run = await build(app, github);
@@ -73,6 +82,20 @@ async function main(): Promise<void> {
   process.exit();
 }
 
+const script = "test/fixtures/transcripts/text-tools.json";
+const noClaudeCode = `--coder=claude-code needs Claude Code, Anthropic's own program:
+  npm install --global @anthropic-ai/claude-code      (https://code.claude.com/docs/en/setup)
+or MILLWRIGHT_CLAUDE_CODE with the absolute path of the program, and bubblewrap with socat or a container image that has it.
+It gets no key and reaches the model alone: docs/coders.md.`;
+
+/** Claude Code where the operator says, on the PATH, or where CI puts it; undefined when it is nowhere. */
+function claudeCode(): string | undefined {
+  const named = process.env["MILLWRIGHT_CLAUDE_CODE"];
+  if (named !== undefined && named !== "") return named;
+  const onPath = (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "claude"));
+  return [...onPath, claudeCodeProgram].find(existsSync);
+}
+
 function fail(message: string): void {
   process.stderr.write(`${message}\n`);
   process.exitCode = 1;
@@ -84,10 +107,12 @@ async function startDemoApp(
   modelUrl: string | undefined,
   apiKey: string | undefined,
   directory: string,
+  program: string | undefined,
 ): Promise<LocalApp | undefined> {
   const start = (sandbox: string) => {
     const environment = {
       MILLWRIGHT_SANDBOX: sandbox,
+      ...(program === undefined ? {} : { MILLWRIGHT_CODER: "claude-code", MILLWRIGHT_CLAUDE_CODE: program }),
       ...(modelUrl === undefined
         ? {
             ANTHROPIC_API_KEY: apiKey ?? "",
@@ -233,6 +258,7 @@ async function show(app: LocalApp, github: LocalGitHub, run: RunRow, totalMs: nu
       tests: checks,
       usage,
       sandbox: app.worker.sandbox.backend,
+      coder: options.coder,
       model: options.live ? app.operator.model.name : "scripted",
       violations: github.violations.length,
       durationMs: Math.round(totalMs),

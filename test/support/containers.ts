@@ -21,7 +21,7 @@ function missing(): string | undefined {
 
 const inEngine = '. .ci/containers && containers "$@"';
 
-type Target = "server" | "lambda-worker" | "lambda-sandbox";
+type Target = "server" | "lambda-worker" | "lambda-sandbox" | "coder";
 
 /** Builds every target of the Dockerfile from this tree; what did not change is taken from the last build. */
 export function buildImages(): void {
