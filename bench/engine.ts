@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { intentOf } from "../test/engine/scripted.ts";
 import { startPostgres } from "../test/support/postgres.ts";
@@ -17,7 +16,7 @@ type Open = Awaited<ReturnType<typeof openEngine>>;
 /**
  * Both engines on the same PostgreSQL, one after the other: runs per second (an authorisation, one trivial step, the
  * report, each recorded) by 1, 2 and 4 worker processes, milliseconds that each of 20 steps in one run takes, and, on
- * Temporal, what a run takes beside 1,000 that wait for a person, with the resident memory of a worker that has them.
+ * Temporal, what a run takes beside 1,000 that wait for a person.
  */
 export async function engineFigures(): Promise<Figure[]> {
   if (!temporalAvailable) {
@@ -36,12 +35,11 @@ export async function engineFigures(): Promise<Figure[]> {
         rate(`engine.temporal.runs.${count}`, temporal.rates[index] as number, local.rates[index] as number),
       ]),
       smallerIsBetter("engine.local.step", local.stepMs, "ms", {}),
-      smallerIsBetter("engine.temporal.step", temporal.stepMs, "ms", { baseline: local.stepMs, limit: 250 }),
+      smallerIsBetter("engine.temporal.step", temporal.stepMs, "ms", { baseline: local.stepMs, limit: 100 }),
       smallerIsBetter("engine.temporal.waiting", temporal.waiting.besideMs, "ms", {
         baseline: temporal.waiting.aloneMs,
         ratioLimit: 3,
       }),
-      smallerIsBetter("memory.worker", temporal.waiting.megabytes, "MB", { limit: 700 }),
     ];
   } finally {
     await Promise.all([server.stop(), postgres.stop()]);
@@ -60,7 +58,7 @@ async function measureEngine(order: EngineOrder) {
     }
     for (const worker of workers.splice(1)) await stopWorker(worker);
     const steps = await timed(open, "iterate-pr");
-    const waiting = order.engine === "temporal" ? await besideWaiting(open, workers[0] as ChildProcess) : none;
+    const waiting = order.engine === "temporal" ? await besideWaiting(open) : none;
     return { rates, stepMs: steps / 20, waiting };
   } finally {
     for (const worker of workers) await stopWorker(worker);
@@ -68,7 +66,7 @@ async function measureEngine(order: EngineOrder) {
   }
 }
 
-const none = { aloneMs: 0, besideMs: 0, megabytes: 0 };
+const none = { aloneMs: 0, besideMs: 0 };
 
 async function runsPerSecond(open: Open): Promise<number> {
   const count = Math.max(8, Math.round(runsAtOnce * scale()));
@@ -93,18 +91,15 @@ async function timed(open: Open, pipeline: "issue-to-pr" | "iterate-pr"): Promis
   return median(times);
 }
 
-async function besideWaiting(open: Open, worker: ChildProcess) {
+async function besideWaiting(open: Open) {
   const aloneMs = await timed(open, "issue-to-pr");
   const count = Math.max(20, Math.round(waitingRuns * scale()));
   for (let n = 0; n < count; n += 1)
     await open.engine.start(intentOf({ pipeline: "answer-command", repositoryId: 20_000 + n }));
   await until(async () => (await open.store.runs.waitingForDecision()).length === count);
   const besideMs = await timed(open, "issue-to-pr");
-  const megabytes = residentMegabytes(worker.pid as number);
-  say(
-    `engine: a run alone ${aloneMs.toFixed(0)} ms, beside ${count} that wait ${besideMs.toFixed(0)} ms; the worker has ${megabytes.toFixed(0)} MB`,
-  );
-  return { aloneMs, besideMs, megabytes };
+  say(`engine: a run alone ${aloneMs.toFixed(0)} ms, beside ${count} that wait ${besideMs.toFixed(0)} ms`);
+  return { aloneMs, besideMs };
 }
 
 async function settled(open: Open, ...states: string[]): Promise<void> {
@@ -136,11 +131,6 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
   const timer = setTimeout(() => worker.kill("SIGKILL"), 20_000);
   await ended;
   clearTimeout(timer);
-}
-
-function residentMegabytes(pid: number): number {
-  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kilobytes) / 1024;
 }
 
 /** More is better; the baseline is the other engine. */

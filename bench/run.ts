@@ -38,9 +38,13 @@ const groups: readonly Group[] = [
     names: [
       ...["engine.local.runs.1", "engine.local.runs.2", "engine.local.runs.4"],
       ...["engine.temporal.runs.1", "engine.temporal.runs.2", "engine.temporal.runs.4"],
-      ...["engine.local.step", "engine.temporal.step", "engine.temporal.waiting", "memory.worker"],
+      ...["engine.local.step", "engine.temporal.step", "engine.temporal.waiting"],
     ],
     make: async () => (await import("./engine.ts")).engineFigures(),
+  },
+  {
+    names: ["memory.worker.idle", "memory.worker.waiting"],
+    make: async () => (await import("./worker-memory.ts")).workerMemoryFigures(),
   },
   {
     names: ["distil.time", "distil.memory", "fix.input"],

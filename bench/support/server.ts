@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Credentials } from "./local-github.ts";
 
-/** The real server of `npm start`, as a child process. */
+/** The real server of `npm start`, or the worker of `npm run worker`, as a child process. */
 export interface ServerProcess {
   pid: number;
   url: string;
@@ -38,9 +38,11 @@ export async function startServer(options: {
   github: Credentials;
   modelUrl: string;
   environment?: Record<string, string>;
+  /** A script of package.json; a worker has no webhooks. */
+  program?: "start" | "worker";
 }): Promise<ServerProcess> {
-  const { directory, github } = options;
-  const port = await freePort();
+  const { directory, github, program = "start" } = options;
+  const [port, healthPort] = [await freePort(), program === "worker" ? await freePort() : 0];
   const url = `http://127.0.0.1:${port}`;
   const logPath = join(directory, "server.log");
   const output = openSync(logPath, "a");
@@ -48,7 +50,7 @@ export async function startServer(options: {
   // Not from here: a .env file of the developer's must not be read.
   const child = spawn(
     process.execPath,
-    [...(profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]), ...(await startArguments())],
+    [...(profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]), ...(await startArguments(program))],
     {
       cwd: directory,
       stdio: ["ignore", output, output],
@@ -63,7 +65,7 @@ export async function startServer(options: {
         ANTHROPIC_API_KEY: "a-key-for-the-bench",
         ANTHROPIC_BASE_URL: options.modelUrl,
         MILLWRIGHT_DATA: join(directory, "data"),
-        MILLWRIGHT_HEALTH_PORT: "0",
+        MILLWRIGHT_HEALTH_PORT: String(healthPort),
         MILLWRIGHT_SANDBOX: "none",
         MILLWRIGHT_MIN_FREE_BYTES: "0",
         PORT: String(port),
@@ -79,7 +81,8 @@ export async function startServer(options: {
     ended = true;
   });
   const until = Date.now() + readySeconds * 1000;
-  while (!(await answers(`${url}/readyz`))) {
+  const readyUrl = program === "worker" ? `http://127.0.0.1:${healthPort}/readyz` : `${url}/readyz`;
+  while (!(await answers(readyUrl))) {
     if (ended || Date.now() > until) {
       child.kill("SIGKILL");
       throw new Error(
@@ -102,13 +105,15 @@ export async function startServer(options: {
   };
 }
 
-/** What `npm start` passes to node: its flags are part of what is measured. */
-async function startArguments(): Promise<string[]> {
-  const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { scripts: { start: string } };
-  const [node, ...args] = scripts.start.split(" ");
+/** What npm passes to node: its flags are part of what is measured. */
+async function startArguments(program: "start" | "worker"): Promise<string[]> {
+  const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
+    scripts: Record<typeof program, string>;
+  };
+  const [node, ...args] = scripts[program].split(" ");
   const file = args.pop();
   if (node !== "node" || file === undefined || !file.endsWith(".ts"))
-    throw new Error(`The start script must be "node [flags] <file>.ts", but is ${JSON.stringify(scripts.start)}`);
+    throw new Error(`The ${program} script must be "node [flags] <file>.ts", but is ${JSON.stringify(scripts.start)}`);
   return [...args, join(root, file)];
 }
 

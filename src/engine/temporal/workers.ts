@@ -1,6 +1,7 @@
+import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import {
-  bundleWorkflowCode,
   DefaultLogger,
   type LogEntry,
   NativeConnection,
@@ -33,6 +34,8 @@ export interface RunningWorkers {
 /** Slots for the short acts of runs besides their steps, which have `concurrency`. */
 const shortActs = 16;
 const restartSeconds = 5;
+/** Half a megabyte each. A run that waits is told again from its history, of some hundred events, when it is woken. */
+const defaultCachedWorkflows = 100;
 
 /** Asks the queues of this process. What ends a worker, but for `stop`, starts it again. */
 export async function startWorkers(options: WorkersOptions): Promise<RunningWorkers> {
@@ -52,7 +55,7 @@ export async function startWorkers(options: WorkersOptions): Promise<RunningWork
     maxHeartbeatThrottleInterval: "1s",
     // A worker that died is noticed by the workflows that were its own as soon as by its activities.
     stickyQueueScheduleToStartTimeout: "2s",
-    ...(options.cachedWorkflows === undefined ? {} : { maxCachedWorkflows: options.cachedWorkflows }),
+    maxCachedWorkflows: options.cachedWorkflows ?? defaultCachedWorkflows,
     ...(buildId === undefined
       ? {}
       : {
@@ -115,12 +118,22 @@ export async function startWorkers(options: WorkersOptions): Promise<RunningWork
   };
 }
 
-/** The workflow and the stories as one script, for Temporal's own isolate. */
-export function bundleWorkflow(
+/**
+ * The workflow and the stories as one script, for Temporal's own isolate. Bundled by a process of its own, because the
+ * bundler would keep 115 MB for as long as the worker lives.
+ */
+export async function bundleWorkflow(
   workflowsPath: string = fileURLToPath(import.meta.resolve("./workflow.ts")),
 ): Promise<WorkflowBundleWithSourceMap> {
-  return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger("ERROR") });
+  const program = fileURLToPath(import.meta.resolve("./bundle-process.ts"));
+  const { stdout } = await promisify(execFile)(process.execPath, [program, workflowsPath], {
+    env: {},
+    maxBuffer: longestBundleBytes,
+  });
+  return JSON.parse(stdout) as WorkflowBundleWithSourceMap;
 }
+
+const longestBundleBytes = 64 * 1024 * 1024;
 
 let installed = false;
 
