@@ -12,5 +12,5 @@ export const applyFix: Pipeline = async (run) => {
   const { base, plan, change, checks, verdict, reproduction } = taken.offer;
   const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
   if (published.kind === "ended") return published.outcome;
-  return run.step("report-fix", { base, pull, checks, change, verdict, reproduction, published });
+  return run.step("report-fix", { base, pull, checks, plan, change, verdict, reproduction, published });
 };

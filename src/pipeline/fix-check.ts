@@ -51,16 +51,18 @@ export const fixCheck: Pipeline = async (run) => {
   const verdict = await run.step("guard-change", { base, analysis: plan, change, fromSha: pull.headSha });
   if (verdict.kind === "ended") return handOver(verdict.outcome.reason, verdict.outcome.detail);
 
+  // No more is shown of what the guard found, and a step's input has its limit.
+  const judged = { ...verdict, findings: verdict.findings.slice(0, 10) };
   const settled = await run.step("settle-fix", {
-    ...{ base, pull, change, verdict, reproduction: reproduction.result },
+    ...{ base, pull, change, verdict: judged, reproduction: reproduction.result },
     analysis: { category, confidence, evidenceHolds, doubt: origin.flaky },
   });
-  const made = { base, pull, checks, change, verdict, reproduction: reproduction.result };
+  const made = { base, pull, checks, plan, change, verdict: judged, reproduction: reproduction.result };
   switch (settled.kind) {
     case "hand-over":
       return handOver(settled.reason);
     case "offer":
-      return run.step("offer-fix", { ...made, plan, reason: settled.reason });
+      return run.step("offer-fix", { ...made, reason: settled.reason });
     case "push": {
       const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
       if (published.kind === "ended") return published.outcome;

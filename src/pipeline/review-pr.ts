@@ -50,9 +50,10 @@ async function lookSideBySide(
   if (pairs.length === 0) return { answers: [], cuts: [] };
   const branches = await run.parallel(
     Object.fromEntries(
-      pairs.map(({ reviewer, group, at }) => [
+      pairs.map(({ reviewer, group, at }, index) => [
         `${reviewer}-${at + 1}`,
-        (branch: Run) => branch.step("review-group", { base, pull, reviewer, group }),
+        (branch: Run) =>
+          branch.step("review-group", { base, pull, reviewer, group, place: { at: index, of: pairs.length } }),
       ]),
     ),
   );

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { renderPrompt } from "../../agent/prompts.ts";
 import { FailureAnalysis } from "../../agent/schemas.ts";
-import { missingQuotes } from "../../policy/evidence.ts";
+import { missingQuotes, quotesAsIn } from "../../policy/evidence.ts";
 import { whyEscalate } from "../../policy/route-fix.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
@@ -53,12 +53,12 @@ export const analyseFailure = defineStep({
   ]),
   async run({ base, pull, checks, failureBlob, contextBlob, hash }, deps, ctx) {
     const { version } = renderPrompt("analyse-failure", placeholders);
-    const { repositoryId } = ctx.intent.work;
-    const parts = [repositoryId, base.trust ?? "own", base.baseSha, deps.model.id, version, hash];
+    const { installationId, repositoryId } = ctx.intent.work;
+    const parts = [installationId, repositoryId, base.trust ?? "own", base.baseSha, deps.model.id, version, hash];
     const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-    const known = Kept.safeParse(await deps.store.analyses.get(key));
     const failure = await readDocument(deps, failureBlob, FailureLog);
-    const kept = known.success ? known.data : await ask(deps, ctx, { base, pull, failure, contextBlob });
+    const known = asKnown(await deps.store.analyses.get(key), failure.log);
+    const kept = known ?? (await ask(deps, ctx, { base, pull, failure, contextBlob }));
     if ("kind" in kept) return kept;
     await deps.store.analyses.put(key, repositoryId, kept);
     const { analysis, evidenceHolds } = kept;
@@ -89,13 +89,21 @@ export const analyseFailure = defineStep({
       category: analysis.category,
       confidence: analysis.confidence,
       evidenceHolds,
-      fromCache: known.success,
+      fromCache: known !== undefined,
       escalate,
     };
   },
 });
 
-const placeholders = { failure: "", change: "", context: "", note: "" };
+/** What is kept of the same failure, quoting this log; undefined where this log has none of its quotes. */
+function asKnown(content: unknown, log: string): Kept | undefined {
+  const { data: kept } = Kept.safeParse(content);
+  if (kept === undefined || !kept.evidenceHolds) return kept;
+  const evidence = quotesAsIn(kept.analysis.evidence, log);
+  return evidence.length === 0 ? undefined : { ...kept, analysis: { ...kept.analysis, evidence } };
+}
+
+const placeholders = { failure: "", change: "", context: "" };
 
 async function ask(
   deps: Deps,
@@ -109,11 +117,11 @@ async function ask(
     ...([base.baseSha, pull.headSha, maxDiffBytes, ctx.signal] as const),
   );
   const touched = context.ranked.slice(0, 5).map(({ path }) => path);
-  let note = "";
+  let lastAnswer: string | undefined;
   for (let look = 1; ; look += 1) {
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), 9);
     if (remaining.kind === "used-up") return ended({ kind: "failed", reason: remaining.reason });
-    const values = { failure, change: change.text, context: context.packed, note };
+    const values = { failure: { ...failure, lastAnswer }, change: change.text, context: context.packed };
     const answer = await deps.model.object({
       prompt: await promptFor(deps, ctx, base, "analyse-failure", values, touched),
       schema: FailureAnalysis,
@@ -129,7 +137,7 @@ async function ask(
       const confidence = Math.min(answer.value.confidence, confidenceWithoutEvidence);
       return { analysis: { ...answer.value, confidence }, evidenceHolds: false };
     }
-    note = `Your last answer quoted what the log does not say: ${JSON.stringify(missing)}. Quote only what is there, letter by letter.`;
+    lastAnswer = `Your last answer quoted what the log does not say: ${JSON.stringify(missing)}. Quote only what is there, letter by letter.`;
   }
 }
 

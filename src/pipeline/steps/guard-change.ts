@@ -8,7 +8,10 @@ import { Base, Change, Ended, ended, Plan, Task, Verdict } from "./shapes.ts";
 import { commitMessage } from "./support/commit-message.ts";
 import { agentSummary } from "./support/describe.ts";
 import { readDocument } from "./support/documents.ts";
+import { fitting } from "./support/fitting.ts";
 import { configOf, openJob, repositoryRef } from "./support/repository.ts";
+
+const maxBytesOfFindings = 8_000;
 
 /** Judges the whole change before anything leaves the machine (M7): pass, draft, or block with path and rule. Touches nothing. */
 export const guardChange = defineStep({
@@ -46,9 +49,12 @@ export const guardChange = defineStep({
     );
     ctx.log.info({ decision: verdict.decision, rules: verdict.findings.map((finding) => finding.rule) }, "guard");
     if (verdict.decision === "block") return ended(blocked(verdict.findings));
-    const findings = verdict.findings
-      .slice(0, 60)
-      .map(({ rule, severity, path, message: text }) => ({ rule, severity, path, message: text.slice(0, 300) }));
+    const findings = fitting(
+      verdict.findings
+        .slice(0, 60)
+        .map(({ rule, severity, path, message: text }) => ({ rule, severity, path, message: text.slice(0, 300) })),
+      maxBytesOfFindings,
+    );
     return { kind: "judged" as const, decision: verdict.decision, findings };
   },
 });

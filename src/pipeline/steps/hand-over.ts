@@ -6,6 +6,7 @@ import type { Deps } from "../deps.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, FailedCheckRef, Plan, PullFacts, Task } from "./shapes.ts";
+import { buttonsFor } from "./support/check-voice.ts";
 import { readDocument } from "./support/documents.ts";
 import { explanation } from "./support/explain-failure.ts";
 import { checkNames } from "./support/fix-text.ts";
@@ -75,7 +76,7 @@ export const handOver = defineStep({
       detail: detail.join("\n").trim(),
       check: {
         conclusion: "neutral" as const,
-        buttons: failure === undefined ? ["rerun" as const] : ["rerun" as const, "explain" as const],
+        buttons: buttonsFor(pull, failure === undefined ? ["rerun"] : ["rerun", "explain"]),
       },
     };
   },

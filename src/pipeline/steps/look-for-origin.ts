@@ -7,6 +7,7 @@ import type { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, FailedCheckRef, PullFacts } from "./shapes.ts";
 import { ledgerName, resultsOf } from "./support/check-commands.ts";
+import { buttonsFor } from "./support/check-voice.ts";
 import { configOf } from "./support/repository.ts";
 
 /** So many checks are compared: each costs up to four requests. */
@@ -34,7 +35,7 @@ export const lookForOrigin = defineStep({
   async run({ base, pull, checks }, deps, ctx) {
     const { repositoryId } = ctx.intent.work;
     const octokit = await ctx.github(readsChecks);
-    const onBase: string[] = [];
+    const onBase: FailedCheckRef[] = [];
     const unsteady: { check: FailedCheckRef; evidence: string }[] = [];
     for (const check of checks.slice(0, maxCompared)) {
       const on = { repositoryId, checkName: ledgerName(check), sha: pull.headSha };
@@ -43,7 +44,7 @@ export const lookForOrigin = defineStep({
       const before = await checkOn(octokit, ctx.intent.work, base.baseSha, check);
       await deps.store.checks.recordResults(resultsOf({ ...on, sha: base.baseSha }, before));
       if (before.state === "failed") {
-        onBase.push(check.name);
+        onBase.push(check);
         continue;
       }
       const { flakyCommits, share } = await deps.store.checks.flakiness(on);
@@ -52,8 +53,15 @@ export const lookForOrigin = defineStep({
       else if (flakyCommits >= flaky.commits && share >= flaky.share)
         unsteady.push({ check, evidence: `${said} failed and passed on ${flakyCommits} earlier commits.` });
     }
-    const ours = checks.filter(({ name }) => !onBase.includes(name));
-    if (ours.length === 0) return ended(notOurs(onBase, base));
+    const ours = checks.filter((check) => !onBase.includes(check));
+    if (ours.length === 0)
+      return ended(
+        notOurs(
+          onBase.map(({ name }) => name),
+          base,
+          pull,
+        ),
+      );
     if (unsteady.length < ours.length) return { kind: "ours" as const, checks: ours };
     return (
       (await runAgain(deps, ctx, base, pull, unsteady)) ?? {
@@ -65,12 +73,12 @@ export const lookForOrigin = defineStep({
   },
 });
 
-function notOurs(names: string[], base: Base): Outcome {
+function notOurs(names: string[], base: Base, pull: PullFacts): Outcome {
   return {
     kind: "no-change-needed",
     reason: `${names.map(shown).join(", ")} ${names.length === 1 ? "fails" : "fail"} on the base commit too, so this pull request did not break ${names.length === 1 ? "it" : "them"}.`,
     detail: `Looked at on \`${base.baseSha.slice(0, 12)}\`, the commit of \`${base.baseRef.replaceAll("`", "'")}\` that this pull request began at.`,
-    check: { conclusion: "neutral", title: "Not this pull request's fault", buttons: ["rerun"] },
+    check: { conclusion: "neutral", title: "Not this pull request's fault", buttons: buttonsFor(pull, ["rerun"]) },
   };
 }
 
@@ -106,7 +114,7 @@ async function runAgain(
     kind: "no-change-needed",
     reason: `${unsteady.map(({ check }) => shown(check.name)).join(", ")} looks flaky and was started again.`,
     detail: unsteady.map(({ evidence }) => `- ${evidence}`).join("\n"),
-    check: { conclusion: "neutral", title: "Flaky: started again", buttons: ["rerun"] },
+    check: { conclusion: "neutral", title: "Flaky: started again", buttons: buttonsFor(pull, ["rerun"]) },
   });
 }
 

@@ -5,8 +5,9 @@ import { neutralise } from "../../policy/neutralise.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
 import { Base, Change, FailedCheckRef, type Offer, Plan, PullFacts, Reproduction, Verdict } from "./shapes.ts";
+import { buttonsFor } from "./support/check-voice.ts";
 import { agentSummary } from "./support/describe.ts";
-import { checkNames, verificationOf } from "./support/fix-text.ts";
+import { causeOf, checkNames, verificationOf } from "./support/fix-text.ts";
 import { fileNotice } from "./support/notify.ts";
 import { configOf, openJob, place } from "./support/repository.ts";
 
@@ -45,9 +46,12 @@ export const offerFix = defineStep({
     const summary = neutralise(await agentSummary(deps, change), { allowHosts: [], maxBytes: 3_000 });
     const fence = "`".repeat(Math.max(3, ...[...patch.text.matchAll(/`+/g)].map(([ticks]) => ticks.length + 1)));
     const detail = [
+      await causeOf(deps, plan),
+      "",
       ...(summary === "" ? [] : [summary, ""]),
       verificationOf(change, reproduction),
-      "",
+    ].join("\n");
+    const shownPatch = [
       "<details><summary>The patch</summary>",
       "",
       `${fence}diff`,
@@ -66,7 +70,7 @@ export const offerFix = defineStep({
         deps.operator.app.id,
         place(ctx.intent),
         fixMarker(pull.headSha),
-        `🩹 **A fix for ${checkNames(checks)} is offered, not pushed.** ${reason}\n\n${detail}\n\n${how}`,
+        `🩹 **A fix for ${checkNames(checks)} is offered, not pushed.** ${[reason, detail, shownPatch, how].join("\n\n")}`,
       ),
     );
     await fileNotice(deps, ctx, {
@@ -84,10 +88,10 @@ export const offerFix = defineStep({
     return {
       kind: "offered" as const,
       reason,
-      detail: `${detail}\n\n${how}`,
+      detail: `${detail}\n\nThe patch is in a comment. ${how}`,
       check: {
         conclusion: pull.fork ? ("neutral" as const) : ("action_required" as const),
-        buttons: pull.fork ? ["explain" as const] : ["apply" as const, "reject" as const, "explain" as const],
+        buttons: buttonsFor(pull, ["apply", "reject", "explain"]),
       },
     };
   },

@@ -1,6 +1,7 @@
 import type { ProbotOctokit } from "probot";
 import { z } from "zod";
-import { postReview as post, readReviewState, replyInThread, setResolved } from "../../github/review.ts";
+import { statusOf } from "../../github/client.ts";
+import { dismissReview, postReview as post, readReviewState, replyInThread, setResolved } from "../../github/review.ts";
 import { backMarker, backStart, fixedMarker, fixedStart } from "../../policy/markers.ts";
 import { commentPlace } from "../../review/anchor.ts";
 import { readReviewedHead } from "../../review/read-markers.ts";
@@ -45,17 +46,21 @@ export const postReview = defineStep({
     const shown = verified.inline.length + verified.inBody.length;
     const event = eventOf(rules.decision, { pull, verified, green: check.conclusion === "success" });
     const first = changes.sinceSha === undefined && state.reviews.length === 0;
-    const isNew = shown > 0 || first || (event !== "COMMENT" && state.reviews.at(-1)?.event !== pastOf[event]);
+    const asked = ctx.intent.trigger.kind !== "state";
+    const isNew = shown > 0 || first || asked || (event !== "COMMENT" && state.reviews.at(-1)?.event !== pastOf[event]);
     const posted = state.reviews.filter(({ body }) => readReviewedHead(body) === pull.headSha).length;
     const before = await deps.store.notes.get(ctx.runKey, reviewsBefore);
     if (before === undefined) await deps.store.notes.set(ctx.runKey, reviewsBefore, String(posted));
     const isPosted = before !== undefined && posted > Number(before);
     if (isNew && !isPosted) {
-      const comments = verified.inline.map((one) => ({ ...placeOf(one), body: renderComment(one, one.suggestion) }));
-      const body = renderReviewBody(view);
-      await ctx.effect("post-review", () => post(octokit, at, { headSha: pull.headSha, body, event, comments }));
+      await ctx.effect("post-review", () => postWhole(octokit, at, { pull, view, verified, event }));
     }
     await tellThreads(ctx, octokit, at, { pull, known: changes.known, verified, threads: state.threads });
+    if (rules.decision !== "comment" && event === "COMMENT" && !standing.some(isSerious)) {
+      // What was asked for is done, and a comment would leave the pull request blocked.
+      for (const { id } of state.reviews.filter((review) => review.event === pastOf.REQUEST_CHANGES))
+        await ctx.effect("dismiss-review", () => dismissReview(octokit, at, id, "What was found is repaired."));
+    }
     await remember(deps, ctx, {
       base,
       pull,
@@ -100,6 +105,32 @@ function eventOf(
   );
   if (serious) return "REQUEST_CHANGES";
   return decision === "decide" && green ? "APPROVE" : "COMMENT";
+}
+
+function isSerious({ state, severity }: Known): boolean {
+  return state === "open" && (severity === "critical" || severity === "major");
+}
+
+/**
+ * All in one request. Where GitHub does not take one of the places for a part of its own diff, which it cuts where ours is
+ * whole, everything is said in the body.
+ */
+async function postWhole(
+  octokit: ProbotOctokit,
+  at: { owner: string; repo: string; number: number },
+  { pull, view, verified, event }: { pull: PullFacts; view: ReviewView; verified: VerifiedText; event: Event },
+): Promise<void> {
+  const { headSha } = pull;
+  const comments = verified.inline.map((one) => ({ ...placeOf(one), body: renderComment(one, one.suggestion) }));
+  try {
+    await post(octokit, at, { headSha, body: renderReviewBody(view), event, comments });
+  } catch (error) {
+    if (statusOf(error) !== 422 || comments.length === 0) throw error;
+    const { selection } = view;
+    const inBody = [...selection.inline, ...selection.inBody];
+    const body = renderReviewBody({ ...view, selection: { ...selection, inline: [], inBody } });
+    await post(octokit, at, { headSha, body, event, comments: [] });
+  }
 }
 
 /** Earlier findings as they stand after this review. */

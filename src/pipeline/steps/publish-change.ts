@@ -53,7 +53,7 @@ export const publishChange = defineStep({
       ctx.effect("push", () => job.push(base.branch, sha, expected, credential(ctx, "write")));
     let result = await push(expectedSha);
     // The branch was deleted since, for example with its closed pull request: then it is made anew.
-    if (result.kind === "moved" && result.actualSha === undefined && expectedSha !== undefined)
+    if (result.kind === "moved" && result.actualSha === undefined && expectedSha !== undefined && !isFix(ctx))
       result = await push(undefined);
     switch (result.kind) {
       case "pushed":
@@ -65,7 +65,7 @@ export const publishChange = defineStep({
         return ended({
           kind: "failed",
           reason: "GitHub refused the push.",
-          detail: `${result.message}\n\nNext: check the branch protection rules for \`millwright/*\` and the App's permissions, then \`/retry\`.`,
+          detail: `${result.message}\n\nNext: check the branch protection rules for \`${isFix(ctx) ? base.branch.replaceAll("`", "'") : "millwright/*"}\` and the App's permissions, then \`/retry\`.`,
         });
     }
   },
@@ -97,9 +97,14 @@ function withCiMark(message: string, ciWaits: boolean): string {
   return [title, "", "[skip ci]", ...rest].join("\n");
 }
 
+/** A fix goes onto the branch of a pull request that is there already, and makes none. */
+function isFix({ intent }: StepContext): boolean {
+  return intent.pipeline === "fix-check" || intent.pipeline === "apply-fix";
+}
+
 /** What the branch must be at: what this run pushed, what an earlier run of the same work pushed last, or nothing. */
 async function expectedHead(deps: Deps, ctx: StepContext, base: Base, ontoSha: string): Promise<string | undefined> {
-  if (ontoSha !== base.baseSha) return ontoSha;
+  if (ontoSha !== base.baseSha || isFix(ctx)) return ontoSha;
   return (await deps.store.pullRequests.ofWork(ctx.workKey))?.headSha;
 }
 
@@ -110,7 +115,7 @@ function movedAway(
   actualSha: string | undefined,
 ): Outcome {
   // Somebody else's pull request goes on without us; its next failure is looked into anew.
-  if (ctx.intent.pipeline === "fix-check" || ctx.intent.pipeline === "apply-fix")
+  if (isFix(ctx))
     return { kind: "superseded", reason: "The pull request has a newer head, so the fix was not pushed." };
   return {
     kind: "failed",

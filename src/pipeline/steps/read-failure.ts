@@ -6,20 +6,26 @@ import { type FailedCheck, failedChecks, readsChecks } from "../../github/failed
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, FailedCheckRef, PullFacts } from "./shapes.ts";
-import { failedChecksNote, ledgerName } from "./support/check-commands.ts";
+import { failedChecksNote, ledgerName, resultIdOf } from "./support/check-commands.ts";
+import { beginCheckRun } from "./support/check-voice.ts";
 import { fileDocument } from "./support/documents.ts";
+import { fitting } from "./support/fitting.ts";
 import { configOf } from "./support/repository.ts";
 
 /** All logs of one run together; what a model is shown of them. */
 const maxLogTokens = 4_000;
 const maxChecks = 6;
+const maxBytesOfRefs = 5_000;
+/** A script is run whole or not at all: what is left of one that was cut may fail for that alone. */
+const maxBytesOfScripts = 5_000;
 
 /** What is left of the logs of the checks that fail, within the budget of tokens. */
 export const FailureLog = z.object({ checks: z.array(z.string()), log: z.string() });
 
 /**
  * Reads what fails on the pinned head now, distils its logs and counts the failures (F2, F3). A check that another run
- * looked into since it failed is left out, and so is, unless a person asks, one that has not failed often enough. Safe to repeat.
+ * looked into since it failed is left out, and so is, unless a person asks, one that has not failed often enough. Only where
+ * something is left the check run begins, so that the buttons of an earlier run at this head stay. Safe to repeat.
  */
 export const readFailure = defineStep({
   name: "read-failure",
@@ -42,18 +48,17 @@ export const readFailure = defineStep({
     const octokit = await ctx.github(readsChecks);
     const { owner, repo } = ctx.intent.work;
     const failing = await failedChecks(octokit, { owner, repo, sha: pull.headSha, appId: deps.operator.app.id });
+    // A workflow that could not start has no job that fails: nothing is green by accident.
     if (failing.length === 0)
-      return ended({
-        kind: "no-change-needed",
-        reason: "No check of this head fails any more.",
-        check: { conclusion: "success", title: "No check fails", buttons: [] },
-      });
+      return ended({ kind: "no-change-needed", reason: "No check of this head fails now that could be looked into." });
     const asked = await checksToLookInto(deps, ctx, base, pull, failing);
     if (asked.length === 0)
       return ended({
         kind: "no-change-needed",
         reason: "What fails was looked into already, or has not failed often enough.",
       });
+
+    await beginCheckRun(deps, ctx, pull.headSha);
 
     const share = Math.max(500, Math.floor(maxLogTokens / asked.length));
     const parts: string[] = [];
@@ -64,16 +69,20 @@ export const readFailure = defineStep({
       const log = await readCheckLog(octokit, { owner, repo }, check, { signal: ctx.signal });
       const distilled = await distil(log, share);
       hashes.push(distilled.hash);
-      if (distilled.failingCommand !== undefined) commands.push(distilled.failingCommand.slice(0, 4_000));
-      parts.push(`## ${check.name} (${check.conclusion})\n\n${distilled.excerpt}`);
+      if (distilled.failingCommand !== undefined) commands.push(distilled.failingCommand);
+      const instead = log.kind === "log" && log.instead !== undefined ? `${log.instead}\n\n` : "";
+      parts.push(`## ${check.name} (${check.conclusion})\n\n${instead}${distilled.excerpt}`);
     }
     const text = deps.redactor.redact(parts.join("\n\n"));
     const names = asked.map(({ name }) => name);
-    const refs = asked.map(({ kind, id, name, appSlug, workflowRunId, url }) => ({
-      ...{ kind, id, appSlug, workflowRunId },
-      name: name.slice(0, 400),
-      url: url.slice(0, 500),
-    }));
+    const refs = fitting(
+      asked.map(({ kind, id, name, appSlug, workflowRunId, url }) => ({
+        ...{ kind, id, appSlug: appSlug.slice(0, 100), workflowRunId },
+        name: name.slice(0, 400),
+        url: url.slice(0, 500),
+      })),
+      maxBytesOfRefs,
+    );
     await deps.store.notes.set(ctx.runKey, failedChecksNote, JSON.stringify(refs));
     return {
       kind: "failed" as const,
@@ -87,7 +96,10 @@ export const readFailure = defineStep({
         related: [],
       }),
       hash: createHash("sha256").update(JSON.stringify(hashes.toSorted())).digest("hex"),
-      commands,
+      commands: fitting(
+        commands.filter(({ length }) => length <= 4_000),
+        maxBytesOfScripts,
+      ),
     };
   },
 });
@@ -105,7 +117,7 @@ async function checksToLookInto(
   for (const check of failing) {
     const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
     const at = new Date(check.completedAt ?? ctx.intent.at);
-    await deps.store.checks.recordResults([{ ...on, resultId: String(check.id), passed: false, at }]);
+    await deps.store.checks.recordResults([{ ...on, resultId: resultIdOf(check), passed: false, at }]);
     const { lastAt } = await deps.store.checks.attempts(on, "fix", ctx.runKey);
     const isKnown = lastAt !== undefined && lastAt >= at;
     const isRare = (await deps.store.checks.failures(on)) < threshold;

@@ -15,7 +15,7 @@ import { credential, opaquePaths, repositoryRef, subjectNumber, whyUnfit } from 
 
 /**
  * Pins head, merge base and default branch of a pull request that exists already, and begins the check run that tells what
- * becomes of it. Ends where the configuration on the default branch does not switch this pipeline on, its author policy says
+ * becomes of a review or of a fix that is applied. Ends where the configuration on the default branch does not switch this pipeline on, its author policy says
  * no, or the head has moved on: after a state silently, because nobody asked. Safe to repeat.
  */
 export const readPullRequest = defineStep({
@@ -71,8 +71,10 @@ export const readPullRequest = defineStep({
     const trust = fork ? ("fork" as const) : ("own" as const);
     const facts = await deps.workspaces.facts(repositoryRef(intent, { trust }), mergeBaseSha);
     const text: PullText = { title: seen(pull.title), body: seen(pull.body ?? "").slice(0, 8_000) };
-    // A reply is answered in its thread: the check run still says how the review ended.
-    if (intent.trigger.kind !== "review-comment") await beginCheckRun(deps, ctx, pull.head.sha);
+    // A reply is answered in its thread: the check run still says how the review ended. What fails is not known yet, and may
+    // have been looked into already: `read-failure` begins.
+    if (intent.trigger.kind !== "review-comment" && intent.pipeline !== "fix-check")
+      await beginCheckRun(deps, ctx, pull.head.sha);
     return {
       kind: "read" as const,
       base: {

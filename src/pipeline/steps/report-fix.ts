@@ -4,9 +4,9 @@ import { fixMarker } from "../../policy/markers.ts";
 import { neutralise } from "../../policy/neutralise.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
-import { Base, Change, FailedCheckRef, Published, PullFacts, Reproduction, Verdict } from "./shapes.ts";
+import { Base, Change, FailedCheckRef, Plan, Published, PullFacts, Reproduction, Verdict } from "./shapes.ts";
 import { agentSummary } from "./support/describe.ts";
-import { checkNames, verificationOf } from "./support/fix-text.ts";
+import { causeOf, checkNames, verificationOf } from "./support/fix-text.ts";
 import { place } from "./support/repository.ts";
 
 /** Says on the pull request what was pushed and how it was verified; the attempts at this head count for the new one. Safe to repeat. */
@@ -16,19 +16,27 @@ export const reportFix = defineStep({
     base: Base,
     pull: PullFacts,
     checks: z.array(FailedCheckRef),
+    plan: Plan,
     change: Change,
     verdict: Verdict,
     reproduction: Reproduction,
     published: Published,
   }),
   output: Outcome,
-  async run({ pull, checks, change, verdict, reproduction, published }, deps, ctx) {
+  async run({ pull, checks, plan, change, verdict, reproduction, published }, deps, ctx) {
     await deps.store.checks.followPush(ctx.intent.work.repositoryId, pull.headSha, published.sha);
+    // What continues a pull request of ours later on goes by where we left it.
+    const own = await deps.store.pullRequests.byNumber(ctx.intent.work.repositoryId, pull.number);
+    if (own !== undefined)
+      await deps.store.pullRequests.put({ ...own, headSha: published.sha, ciWaits: published.ciWaits });
     const applied = ctx.intent.pipeline === "apply-fix";
-    const reason = `${checkNames(checks)}: fixed by ${published.sha.slice(0, 12)}${applied ? `, applied by ${ctx.intent.actor.login}` : ""}.`;
+    const by = `${published.sha.slice(0, 12)}${applied ? `, applied by ${ctx.intent.actor.login}` : ""}`;
+    const reason = `${checkNames(checks)} ${checks.length === 1 ? "is" : "are"} mended by ${by}.`;
     const summary = neutralise(await agentSummary(deps, change), { allowHosts: [], maxBytes: 3_000 });
     const notes = verdict.findings.filter(({ severity }) => severity !== "block").map(({ message }) => `- ${message}`);
     const detail = [
+      await causeOf(deps, plan),
+      "",
       ...(summary === "" ? [] : [summary, ""]),
       "**How it was verified**",
       "",
@@ -36,7 +44,7 @@ export const reportFix = defineStep({
       ...(notes.length === 0 ? [] : ["", "**Worth a look**", "", ...notes.slice(0, 10)]),
     ].join("\n");
     const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
-    const text = `✅ **Fixed.** ${reason}\n\n${detail}`;
+    const text = `✅ **${reason}**\n\n${detail}`;
     await ctx.effect("report-fix", () =>
       putComment(octokit, deps.operator.app.id, place(ctx.intent), fixMarker(pull.headSha), text),
     );

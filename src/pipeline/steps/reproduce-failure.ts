@@ -7,9 +7,11 @@ import { defineStep, type StepContext, UserFacingError } from "../step.ts";
 import { Base, PullFacts, Reproduction } from "./shapes.ts";
 import { runCommand } from "./support/commands.ts";
 import { commandsOf, ensureEnvironment } from "./support/environment.ts";
+import { fitting } from "./support/fitting.ts";
 import { configOf, openJob } from "./support/repository.ts";
 
 const maxDetected = 12;
+const maxBytesOfCommands = 6_000;
 
 /**
  * Runs in the sandbox, at the pull request's head, what failed (F7): the scripts that the logs name, and where none of them
@@ -41,20 +43,17 @@ export const reproduceFailure = defineStep({
         summary: `\`${setup}\`: ${(installed.message ?? "").slice(0, 1_500)}`,
       };
     }
-    const scripts = [...new Set(named.filter(isRunnable))].map(
-      (run): Command => ({
-        ...{ name: nameOf(run), run, directory: "." },
-        timeoutSeconds,
-      }),
+    const detected = (["lint", "build", "test"] as const)
+      .flatMap((kind) => commands[kind])
+      .map((command) => ({ ...command, timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds) }));
+    // What the detection knows too is run as it runs it, so that its report is read.
+    const asDetected = (script: string) => detected.find(({ name, directory }) => name === script && directory === ".");
+    const scripts = [...new Set(named.map((script) => script.trim()).filter(isRunnable))].map(
+      (run): Command => asDetected(run) ?? { name: nameOf(run), run, directory: ".", timeoutSeconds },
     );
     const red = await redOf(deps, ctx, job, pull.headSha, scripts);
     if (red.length > 0) return found(red);
-    const detected = (["lint", "build", "test"] as const).flatMap((kind) => commands[kind]).slice(0, maxDetected);
-    const capped = detected.map((command) => ({
-      ...command,
-      timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds),
-    }));
-    const others = await redOf(deps, ctx, job, pull.headSha, capped);
+    const others = await redOf(deps, ctx, job, pull.headSha, detected.slice(0, maxDetected));
     if (others.length > 0) return found(others);
     const reason =
       scripts.length + detected.length === 0
@@ -89,11 +88,15 @@ async function redOf(
 ): Promise<Red[]> {
   const red: Red[] = [];
   for (const command of commands) {
+    // One that is cut off by the end of this step says nothing about the code.
+    const leftSeconds = (ctx.deadline.getTime() - Date.now()) / 1000 - 30;
+    if (leftSeconds < 10) break;
     ctx.progress({ message: `reproduce: ${command.name}` });
     const { result, report } = await runCommand(deps, ctx, job, command);
     await job.reset(sha);
     const { exitCode = null, stdout, stderr } = result;
     if (result.kind === "ok" || result.kind === "refused" || exitCode === 127 || exitCode === 126) continue;
+    if (result.kind === "timed-out" && command.timeoutSeconds > leftSeconds) continue;
     const distilled = distilFailure(
       { name: command.name, exitCode, timedOut: result.kind === "timed-out", stdout, stderr, report },
       500,
@@ -107,12 +110,17 @@ function found(red: Red[]) {
   return {
     kind: "reproduced" as const,
     setup: false,
-    commands: red.slice(0, 6).map(({ command: { name, run, directory, timeoutSeconds } }) => ({
-      ...{ name: name.slice(0, 200), run, directory, timeoutSeconds },
-    })),
+    commands: fitting(
+      red
+        .filter(({ command }) => command.run.length <= 4_000)
+        .map(({ command: { name, run, directory, timeoutSeconds } }) => ({
+          ...{ name: name.slice(0, 200), run, directory, timeoutSeconds },
+        })),
+      maxBytesOfCommands,
+    ).slice(0, 6),
     summary: red
       .map(({ summary }) => summary)
       .join("\n")
-      .slice(0, 3_000),
+      .slice(0, 1_000),
   };
 }

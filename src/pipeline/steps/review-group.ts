@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ModelFailure, Prompt } from "../../agent/model.ts";
+import type { Budget, ModelFailure, Prompt } from "../../agent/model.ts";
 import { renderPrompt, reviewerInstructions } from "../../agent/prompts.ts";
 import { asData, visibleText } from "../../policy/visible-text.ts";
 import { ReviewerAnswer } from "../../review/finding.ts";
@@ -19,6 +19,8 @@ const Input = z.object({
   pull: PullFacts,
   reviewer: z.string(),
   group: z.object({ blob: z.string(), weight: z.number() }),
+  /** Which of how many that ask at once, and share what may still be spent. */
+  place: z.object({ at: z.number().int(), of: z.number().int().min(1) }),
 });
 
 /**
@@ -35,10 +37,16 @@ export const reviewGroup = defineStep({
     z.object({ kind: z.literal("superseded") }),
   ]),
   async run(input, deps, ctx) {
-    const { base, pull, reviewer, group } = input;
+    const { base, pull, reviewer, group, place } = input;
     if ((await whySuperseded(deps, ctx, pull.headSha)) !== undefined) return { kind: "superseded" as const };
     const remaining = await remainingBudget(deps, ctx, await configOf(deps, base), 8);
     if (remaining.kind === "used-up") return { kind: "cut" as const, reason: remaining.reason };
+    const budget = shareOf(remaining.budget, place);
+    if (budget === undefined)
+      return {
+        kind: "cut" as const,
+        reason: "The requests to the model that are left do not suffice for all reviewers.",
+      };
     await fetchReviewed(deps, ctx, base, pull);
     const prompt = await promptOf(deps, ctx, input);
     if (prompt === undefined)
@@ -49,7 +57,7 @@ export const reviewGroup = defineStep({
     const answer = await deps.model.object({
       prompt,
       schema: ReviewerAnswer,
-      budget: remaining.budget,
+      budget,
       signal: ctx.signal,
       record: recorder(deps, ctx),
     });
@@ -58,6 +66,18 @@ export const reviewGroup = defineStep({
     return { kind: "reviewed" as const, blob };
   },
 });
+
+/** Those who ask at once do not see what the others spend: each gets its part, so that together they keep within the limits (M8). */
+function shareOf(budget: Budget, { at, of }: { at: number; of: number }): Budget | undefined {
+  if (at >= budget.turns) return undefined;
+  return {
+    turns: Math.max(1, Math.floor(budget.turns / of)),
+    inputTokens: Math.floor(budget.inputTokens / of),
+    outputTokens: Math.floor(budget.outputTokens / of),
+    costUsd: budget.costUsd / of,
+    deadline: budget.deadline,
+  };
+}
 
 async function promptOf(
   deps: Deps,

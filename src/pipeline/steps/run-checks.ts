@@ -12,7 +12,7 @@ import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext, UserFacingError } from "../step.ts";
 import { Base, Change, type Checks, type CommandSummary, Ended, Environment, Reproduction } from "./shapes.ts";
-import { type Ran, runCommand } from "./support/commands.ts";
+import { commandLabel, type Ran, runCommand } from "./support/commands.ts";
 import { commandsOf, ensureEnvironment } from "./support/environment.ts";
 import { botPerson } from "./support/people.ts";
 import { configOf, openJob } from "./support/repository.ts";
@@ -247,9 +247,7 @@ function summaryOf(kind: CommandSummary["kind"], command: Command, ran: Ran): Co
   const { counts, coverage } = ran.report;
   return {
     kind,
-    run: (command.directory === "." ? command.name : `${command.name} (in ${command.directory})`)
-      .replaceAll(/\s+/g, " ")
-      .slice(0, 250),
+    run: commandLabel(command),
     result: resultOf(ran, ran.result.kind === "ok"),
     durationSeconds: Math.round(ran.result.durationSeconds * 10) / 10,
     ...(kind === "test" &&

@@ -1,10 +1,12 @@
 import { z } from "zod";
+import type { Deps } from "../deps.ts";
 import { defineStep } from "../step.ts";
 import { Base, Ended, ended, Offer, PullFacts } from "./shapes.ts";
 
 /**
  * Takes the fix that a person lets be applied: the one that the check run's button names, while the pull request is still at
- * the head that it was made for. A second run of the same decision finds its own.
+ * the head that it was made for. A second run of the same decision finds its own, and one that could not be pushed may be
+ * tried again.
  */
 export const takeOffer = defineStep({
   name: "take-offer",
@@ -22,8 +24,14 @@ export const takeOffer = defineStep({
     const by = `${ctx.intent.actor.login} ${ctx.runKey}`;
     await deps.store.offers.decide(row.runKey, "applied", by);
     const decided = await deps.store.offers.get(row.runKey);
-    if (decided?.state !== "applied" || decided.decidedBy !== by)
+    if (decided?.state !== "applied" || (decided.decidedBy !== by && !(await couldNot(deps, decided.decidedBy))))
       return ended({ kind: "no-change-needed", reason: "This offer was decided on before." });
     return { kind: "taken" as const, offer: Offer.parse(row.content) };
   },
 });
+
+/** Whether the run that decided has ended without a fix: one run of a pull request is active at a time, and this one is. */
+async function couldNot(deps: Deps, decidedBy = ""): Promise<boolean> {
+  const run = await deps.store.runs.get(decidedBy.split(" ").at(-1) ?? "");
+  return run?.state === "ended" && run.outcome?.kind !== "fixed";
+}

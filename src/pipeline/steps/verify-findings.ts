@@ -79,8 +79,10 @@ export const verifyFindings = defineStep({
     const paths = new Set((await tree.files({ withSizes: false, signal: ctx.signal })).map(({ path }) => path));
     const candidates = recognised(merged, changes.known, { texts, files, paths });
 
+    // One that was repaired and is found again has to hold too, before its thread is opened.
     const open = candidates.filter(
-      ({ known, finding }) => known === undefined && isShowable(finding, rules.severityFloor),
+      ({ known, wasResolved, finding }) =>
+        (known === undefined || wasResolved === true) && isShowable(finding, rules.severityFloor),
     );
     const checked = open
       .toSorted((a, b) => importance(b.finding) - importance(a.finding))
@@ -118,8 +120,10 @@ export const verifyFindings = defineStep({
       ),
       cuts,
       fixed: changed.filter((_, at) => verdicts.fixed.has(at)).map(({ fingerprint }) => fingerprint),
-      reopened: candidates.flatMap(({ wasResolved, knownFingerprint }) =>
-        wasResolved && knownFingerprint !== undefined ? [knownFingerprint] : [],
+      reopened: judged.flatMap((one, at) =>
+        one?.wasResolved === true && one.refuted === undefined && checked.includes(candidates[at]!)
+          ? [one.fingerprint]
+          : [],
       ),
     };
     return {

@@ -70,7 +70,12 @@ async function rememberPassed(deps: Deps, ctx: StepContext): Promise<Outcome> {
 
 /** The name of a check in the ledger: two Apps may have a check of one name. */
 export function ledgerName({ kind, appSlug, name }: Pick<FailedCheckRef, "kind" | "appSlug" | "name">): string {
-  return `${kind}:${appSlug}:${name}`;
+  return `${kind}:${appSlug}:${name}`.replaceAll("\0", "");
+}
+
+/** Names one answer of a check: another App's check run that is asked for again keeps its id. */
+export function resultIdOf(answer: { kind: FailedCheckRef["kind"]; id: number; completedAt?: string }): string {
+  return answer.kind === "check" ? `${answer.id}:${answer.completedAt ?? ""}` : String(answer.id);
 }
 
 function checkOf(checkName: string): Pick<FailedCheckRef, "kind" | "appSlug" | "name"> {
@@ -87,7 +92,7 @@ export function resultsOf(
     .filter(({ conclusion }) => countsAsPassed(conclusion) || countsAsFailed(conclusion))
     .map(({ id, conclusion, completedAt }) => ({
       ...check,
-      resultId: String(id),
+      resultId: resultIdOf({ kind: checkOf(check.checkName).kind, id, completedAt }),
       passed: countsAsPassed(conclusion),
       at: new Date(completedAt ?? Date.now()),
     }));

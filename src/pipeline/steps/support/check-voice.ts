@@ -17,6 +17,14 @@ const checkButtons = {
   explain: { label: "Explain", description: "Post the analysis as a comment.", identifier: checkActions.explain },
 } as const;
 
+/**
+ * The buttons of a pull request's check run. A fork's has none: GitHub tells no pull request with what is pressed there.
+ * https://docs.github.com/en/rest/guides/using-the-rest-api-to-interact-with-checks#about-check-suites
+ */
+export function buttonsFor({ fork }: { fork: boolean }, buttons: (keyof typeof checkButtons)[]) {
+  return fork ? [] : buttons;
+}
+
 /** The check run that speaks for a run without a status comment; in progress from now on. */
 export async function beginCheckRun(deps: Deps, ctx: StepContext, headSha: string): Promise<void> {
   const name = checkRunNames[ctx.intent.pipeline];

@@ -16,6 +16,11 @@ export interface Ran {
   report: CheckReport;
 }
 
+/** A command as people read it. */
+export function commandLabel({ name, directory }: Pick<Command, "name" | "directory">): string {
+  return (directory === "." ? name : `${name} (in ${directory})`).replaceAll(/\s+/g, " ").slice(0, 200);
+}
+
 /** The job's folders as the sandbox takes them. */
 export function treeOf(ctx: StepContext, job: Job): Tree {
   return {

@@ -1,5 +1,8 @@
 import { neutralise } from "../../../policy/neutralise.ts";
-import type { Change, FailedCheckRef, Reproduction } from "../shapes.ts";
+import type { Deps } from "../../deps.ts";
+import { type Change, type FailedCheckRef, type Plan, type Reproduction, Task } from "../shapes.ts";
+import { commandLabel } from "./commands.ts";
+import { readDocument } from "./documents.ts";
 
 /** Names of checks as people read them; they are a stranger's text. */
 export function checkNames(checks: readonly Pick<FailedCheckRef, "name">[]): string {
@@ -11,9 +14,9 @@ export function checkNames(checks: readonly Pick<FailedCheckRef, "name">[]): str
 
 /** How a fix was verified: each command that was red before, and how everything ended after it. */
 export function verificationOf(change: Change, reproduction: Reproduction): string {
-  const red = reproduction.kind === "reproduced" ? reproduction.commands.map(({ name }) => name) : [];
+  const red = reproduction.kind === "reproduced" ? reproduction.commands.map(commandLabel) : [];
   const lines = (change.checks?.commands ?? []).map(({ run, result, tests, failsOnBase }) => {
-    const before = red.some((name) => run.startsWith(name.slice(0, 60))) ? "red before, " : "";
+    const before = red.includes(run) ? "red before, " : "";
     const counts = tests === undefined ? "" : ` (${tests.passed} passed, ${tests.failed} failed)`;
     const ending = failsOnBase === true ? `${result} as before the fix` : result;
     return `- \`${run.replaceAll("`", "'")}\`: ${before}${ending}${counts}`;
@@ -21,4 +24,11 @@ export function verificationOf(change: Change, reproduction: Reproduction): stri
   if (reproduction.kind === "not-reproduced")
     return [`The failure could not be reproduced. ${reproduction.reason}`, "", ...lines].join("\n");
   return lines.join("\n");
+}
+
+/** Why it failed, in one paragraph. */
+export async function causeOf(deps: Deps, plan: Plan): Promise<string> {
+  const task = await readDocument(deps, plan.taskBlob, Task);
+  if (task.kind !== "fix-check") return "";
+  return `**Cause**: ${neutralise(task.failure.analysis.rootCause, { allowHosts: [], maxBytes: 2_000 })}`;
 }
