@@ -99,8 +99,8 @@ export interface Head {
 
 /**
  * Which known finding each fresh one is, in the order given; each known one at most once. It is the same when category, line
- * and function agree, and the file does or the known file is gone (it was renamed). Where only the function differs, similar
- * titles make it the same if the known one does not stand where it stood.
+ * and function agree, and the file does or the known file is gone (it was renamed). Where only the category differs, similar
+ * titles make it the same; where only the function does, they do if the known one does not stand where it stood.
  */
 export function recognise<K extends KnownFinding>(
   known: readonly K[],
@@ -133,6 +133,9 @@ export function recognise<K extends KnownFinding>(
       if (!samePath && head.exists(one.path)) continue;
       const renamed = head.previousPath(now.path) === one.path;
       const alike = similarity(wordsOf(one.title), wordsOf(now.title));
+      // One reviewer calls it correctness, another one maintainability.
+      const sameCategory = was.category === is.category;
+      if (!sameCategory && alike < alikeTitles) continue;
       const sameSection = was.section === is.section;
       if (!sameSection && (alike < alikeTitles || stands(one))) continue;
       const away = one.line === undefined ? 0 : Math.abs(one.line - now.line);
@@ -140,8 +143,8 @@ export function recognise<K extends KnownFinding>(
       // Numbers tell equal ones apart as long as there are as many as before; then the nearer one is likelier the same.
       const asMany = knownEqual.get(withoutPlace(one))?.length === freshEqual.get(withoutPlace(now))?.length;
       const numbers = asMany ? [exact ? 0 : 1, away] : [away, exact ? 0 : 1];
-      // Better pairs first: same function, same file, like words.
-      const rank = [sameSection ? 0 : 1, samePath ? 0 : renamed ? 1 : 2, -alike, ...numbers];
+      // Better pairs first: same category, same function, same file, like words.
+      const rank = [sameCategory ? 0 : 1, sameSection ? 0 : 1, samePath ? 0 : renamed ? 1 : 2, -alike, ...numbers];
       pairs.push({ knownAt: at, freshAt, rank: [...rank, at, freshAt] });
     }
   }
@@ -196,7 +199,7 @@ function withoutPlace({ fingerprint }: { fingerprint: Fingerprint }): string {
 
 function lineKey(fingerprint: Fingerprint): string {
   const parts = partsOf(fingerprint);
-  return parts === undefined ? "" : `${parts.category}.${parts.line}`;
+  return parts?.line ?? "";
 }
 
 /** The lines of a file with the names of what is around them. An empty line stands for the next one that is not. */

@@ -248,6 +248,19 @@ describe("recognise", () => {
     expect(recognise(before, fresh("Missing limit"), head)).toEqual([undefined]);
   });
 
+  it("knows a finding again under another category when its title says the same", () => {
+    const head = headOf({ "src/a.ts": source });
+    const before = [known('" + sort')];
+    const fresh = (title: string) => freshIn(head, { ...injection("src/a.ts", 4, title), category: "correctness" });
+    expect(recognise(before, fresh("The parameter allows SQL injection"), head)).toEqual(before);
+    expect(recognise(before, fresh("All rows are read"), head)).toEqual([undefined]);
+    const both = [
+      ...fresh("SQL injection through the parameter"),
+      ...freshIn(head, injection("src/a.ts", 4, "Unsafe")),
+    ];
+    expect(recognise(before, both, head)).toEqual([undefined, before[0]]);
+  });
+
   it("takes the same line in another function for a new finding while the known one stands where it stood", () => {
     const head = headOf({ "src/a.ts": source });
     const before = [known("delete from", { after: "async remove(" })];
