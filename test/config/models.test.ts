@@ -1,11 +1,14 @@
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { createModels, unknownPlace } from "../../src/agent/models.ts";
 import { type ModelConfig, modelsInUse } from "../../src/config/models.ts";
 import { readOperatorConfig } from "../../src/config/operator.ts";
 import { parseRepositoryConfig } from "../../src/config/repository.ts";
+import { pipelines } from "../../src/pipeline/index.ts";
+import { steps } from "../../src/pipeline/steps/index.ts";
 
 const privateKey = generateKeyPairSync("rsa", {
   modulusLength: 2048,
@@ -59,6 +62,18 @@ describe("MILLWRIGHT_MODELS", () => {
       });
       expect(config.model).toBe(config.models.named["default"]);
     }
+  });
+
+  test("readOperatorConfig reads the example of docs/models.md", () => {
+    const page = readFileSync("docs/models.md", "utf8");
+    const example = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, json]) => json!).find((json) =>
+      json.includes('"use"'),
+    );
+    const keys = { OPENAI_API_KEY: "openai-key", GATEWAY_KEY: "gateway-key" };
+    const { models } = read(example, keys);
+    expect(Object.keys(models.named)).toEqual(["default", "fast", "local", "gateway"]);
+    expect(createModels(models).of({ pipeline: "review-pr", step: "review-group" }).id).toBe("openai/gpt-6-luna");
+    expect(unknownPlace(models, { pipelines: Object.keys(pipelines), steps: Object.keys(steps) })).toBeUndefined();
   });
 
   test("readOperatorConfig needs no key for the environment's model where another one is used by default", () => {
