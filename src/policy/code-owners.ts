@@ -26,7 +26,11 @@ export function codeOwners(file: string, paths: readonly string[]): string[] {
 
 function matcherOf(pattern: string): (path: string) => boolean {
   const isRooted = pattern.replace(/\/$/, "").includes("/");
-  const bare = pattern.replace(/^\//, "").replace(/\/$/, "");
+  // Only `*` and `?` mean something; in a folder that is named `(group)` the brackets do not.
+  const bare = pattern
+    .replace(/^\//, "")
+    .replace(/\/$/, "")
+    .replaceAll(/[()[\]|+@{}$^\\]/g, "\\$&");
   const prefix = isRooted ? "" : "**/";
   const isFolder = pattern.endsWith("/");
   // `docs/*` means what is in `docs` and not what is below; any other pattern means a folder with all below it too.

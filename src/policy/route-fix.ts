@@ -69,9 +69,14 @@ export function whyOffer(
   if (failure.confidence < rules.minConfidence)
     return `The analysis is less sure (${failure.confidence}) than \`fix.minConfidence\` asks for (${rules.minConfidence}).`;
   const outside = outsidePaths(fix.paths, rules.paths);
-  if (outside.length > 0) return `It changes \`${outside[0]}\`, which \`fix.paths\` does not allow.`;
+  if (outside.length > 0) return `It changes \`${shownPath(outside[0] ?? "")}\`, which \`fix.paths\` does not allow.`;
   if (fix.guard === "draft") return "The guard asks for a person.";
   return undefined;
+}
+
+/** A path that a model chose, so that it ends no code span. */
+function shownPath(path: string): string {
+  return path.replaceAll(/[`\s]/g, " ").slice(0, 200);
 }
 
 function outsidePaths(paths: readonly string[], { allow, deny }: FixRules["paths"]): string[] {
