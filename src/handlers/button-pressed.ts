@@ -21,7 +21,8 @@ export const buttonPressed: Handler<"check_run.requested_action"> = ({ id, paylo
   if (check.app?.id !== known.app.id || asked === undefined) return { ignore: "not our button" };
   const unheard = whyNotHeard(sender, known);
   if (unheard !== undefined) return { ignore: unheard };
-  const [pull] = check.pull_requests;
+  // The branch of a fork may be the head of a pull request elsewhere too, which has another number.
+  const pull = check.pull_requests.find(({ base }) => base.repo.id === payload.repository.id);
   if (pull === undefined) return { ignore: "no pull request" };
   const work = workOf(payload, { kind: "pull-request", number: pull.number });
   if (work === undefined) return { ignore: "no installation" };

@@ -398,7 +398,7 @@ describe("buttonPressed", () => {
   test("buttonPressed approves only by the button of our own check", async () => {
     const pressed = (payload: Payload) => {
       payload.check_run.app = { ...payload.check_run.app, id: 4242 };
-      payload.check_run.pull_requests = [{ number: 9 }];
+      payload.check_run.pull_requests = [{ number: 9, base: { repo: { id: payload.repository.id } } }];
       payload.requested_action = { identifier: "approve-ci" };
       payload.sender.type = "User";
     };
@@ -411,5 +411,179 @@ describe("buttonPressed", () => {
       payload.check_run.app.id = 1;
     };
     expect(await received("check_run", "requested_action", foreign)).toEqual({ ignore: "not our button" });
+  });
+
+  const ofFix = (identifier: string) => (payload: Payload) => {
+    payload.check_run.app = { ...payload.check_run.app, id: 4242 };
+    payload.check_run.external_id = "a-run";
+    payload.check_run.pull_requests = [
+      { number: 70, base: { repo: { id: 1 } } },
+      { number: 9, base: { repo: { id: payload.repository.id } } },
+    ];
+    payload.requested_action = { identifier };
+    payload.sender.type = "User";
+  };
+
+  test.each([
+    ["apply-fix", { pipeline: "apply-fix" }],
+    ["reject-fix", { pipeline: "answer-command", command: "reject-fix" }],
+    ["rerun-check", { pipeline: "answer-command", command: "rerun" }],
+    ["explain-check", { pipeline: "answer-command", command: "explain" }],
+  ])(
+    "buttonPressed takes %s to the run that the check run names, on the pull request of this repository",
+    async (button, asked) => {
+      const verdict = await received("check_run", "requested_action", ofFix(button));
+      expect(verdict).toMatchObject({
+        start: {
+          ...asked,
+          id: "delivery:delivery-1",
+          args: "a-run",
+          work: { subject: { kind: "pull-request", number: 9 } },
+        },
+      });
+      expect(verdict).toHaveProperty("start.headSha");
+    },
+  );
+
+  test.each<[string, (payload: Payload) => void, string]>([
+    [
+      "a button that we do not have",
+      (payload) => (payload.requested_action.identifier = "constructor"),
+      "not our button",
+    ],
+    ["a bot", (payload) => Object.assign(payload.sender, { login: "x[bot]", type: "Bot" }), "bots are not heard"],
+    ["a pull request of another repository", (payload) => payload.check_run.pull_requests.pop(), "no pull request"],
+  ])("buttonPressed ignores %s", async (_what, change, reason) => {
+    const verdict = await received("check_run", "requested_action", (payload) => {
+      ofFix("apply-fix")(payload);
+      change(payload);
+    });
+    expect(verdict).toEqual({ ignore: reason });
+  });
+});
+
+describe("checkRunCompleted", () => {
+  const failed = (payload: Payload) => {
+    Object.assign(payload.check_run, { id: 5, conclusion: "failure", completed_at: "2026-11-20T10:00:00Z" });
+    payload.check_run.app = { ...payload.check_run.app, id: 1, slug: "a-linter" };
+    payload.check_run.pull_requests = [
+      { number: 70, base: { repo: { id: 1 } } },
+      { number: 9, base: { repo: { id: payload.repository.id } } },
+    ];
+  };
+
+  test("checkRunCompleted starts fix-check on the pull request of this repository, once for each ending", async () => {
+    const first = await received("check_run", "completed", failed);
+    expect(first).toMatchObject({
+      start: {
+        ...{ pipeline: "fix-check", trigger: { kind: "state" }, id: "check:5:2026-11-20T10:00:00Z" },
+        work: { subject: { kind: "pull-request", number: 9 } },
+      },
+    });
+    expect(first).toHaveProperty("start.headSha", expect.stringMatching(/^[0-9a-f]{40}$/));
+  });
+
+  test("checkRunCompleted lets a command find the pull request of a fork, which the payload does not name", async () => {
+    const verdict = await received("check_run", "completed", (payload) => {
+      failed(payload);
+      payload.check_run.pull_requests = [];
+    });
+    expect(verdict).toMatchObject({
+      start: { pipeline: "answer-command", command: "check-failed", work: { subject: { kind: "repository" } } },
+    });
+  });
+
+  test.each<[string, (payload: Payload) => void, string]>([
+    ["our own check run", (payload) => (payload.check_run.app.id = 4242), "own act"],
+    [
+      "a job of GitHub Actions, which its workflow run tells",
+      (payload) => (payload.check_run.app.slug = "github-actions"),
+      "its workflow run tells it",
+    ],
+    ["one that passed", (payload) => (payload.check_run.conclusion = "success"), "the check ended as success"],
+    [
+      "one that was cancelled",
+      (payload) => (payload.check_run.conclusion = "cancelled"),
+      "the check ended as cancelled",
+    ],
+  ])("checkRunCompleted ignores %s", async (_what, change, reason) => {
+    const verdict = await received("check_run", "completed", (payload) => {
+      failed(payload);
+      change(payload);
+    });
+    expect(verdict).toEqual({ ignore: reason });
+  });
+});
+
+describe("workflowRunCompleted", () => {
+  const ended = (conclusion: string, attempt: number) => (payload: Payload) => {
+    Object.assign(payload.workflow_run, { id: 6, conclusion, run_attempt: attempt });
+    payload.workflow_run.pull_requests = [{ number: 9, base: { repo: { id: payload.repository.id } } }];
+  };
+
+  test("workflowRunCompleted starts fix-check once for each attempt that failed", async () => {
+    expect(await received("workflow_run", "completed", ended("failure", 2))).toMatchObject({
+      start: { pipeline: "fix-check", id: "workflow:6:2", work: { subject: { number: 9 } } },
+    });
+  });
+
+  test("workflowRunCompleted remembers that a later attempt passed, and ignores a first one", async () => {
+    expect(await received("workflow_run", "completed", ended("success", 2))).toMatchObject({
+      start: { pipeline: "answer-command", command: "check-passed", trigger: { kind: "state" } },
+    });
+    verdicts = [];
+    expect(await received("workflow_run", "completed", ended("success", 1))).toEqual({
+      ignore: "the workflow ended as success",
+    });
+  });
+});
+
+describe("statusFailed", () => {
+  const stated = (state: string) => (payload: Payload) => {
+    Object.assign(payload, { id: 8, state });
+    delete payload.action;
+  };
+
+  test.each(["failure", "error"])(
+    "statusFailed lets a command find the pull requests of a commit with %s",
+    async (state) => {
+      const verdict = await received("status", "", stated(state));
+      expect(verdict).toMatchObject({
+        start: {
+          pipeline: "answer-command",
+          command: "check-failed",
+          id: "status:8",
+          work: { subject: { kind: "repository" } },
+        },
+      });
+      expect(verdict).toHaveProperty("start.headSha", expect.stringMatching(/^[0-9a-f]{40}$/));
+    },
+  );
+
+  test.each(["pending", "success"])("statusFailed ignores %s", async (state) => {
+    expect(await received("status", "", stated(state))).toEqual({ ignore: `the status is ${state}` });
+  });
+});
+
+describe("issueCommented and /fix", () => {
+  const onPull = (body: string) => (payload: Payload) => {
+    commented(body)(payload);
+    payload.issue.pull_request = { url: "https://example.com" };
+  };
+
+  test("issueCommented starts fix-check for /millwright fix on a pull request, whatever its head", async () => {
+    const verdict = await received("issue_comment", "created", onPull("/millwright fix the tests"));
+    expect(verdict).toMatchObject({
+      start: { pipeline: "fix-check", trigger: { kind: "comment" }, work: { subject: { kind: "pull-request" } } },
+    });
+    expect(verdict).not.toHaveProperty("start.headSha");
+  });
+
+  test("issueCommented ignores /fix on an issue and where the operator has not listed the short form", async () => {
+    expect(await received("issue_comment", "created", commented("/millwright fix"))).not.toMatchObject({
+      start: { pipeline: "fix-check" },
+    });
+    verdicts = [];
+    expect(await received("issue_comment", "created", onPull("/fix"))).toHaveProperty("ignore");
   });
 });

@@ -15,7 +15,9 @@ export function webhookPayload<T extends object>(
 ): T {
   const examples = definitions.find(({ name }) => name === event)?.examples ?? [];
   const example =
-    examples.find((candidate) => candidate["action"] === action) ?? examples.find((candidate) => "action" in candidate);
+    examples.find((candidate) => candidate["action"] === action) ??
+    // Some events have no action.
+    (action === "" ? examples[0] : examples.find((candidate) => "action" in candidate));
   if (example === undefined) throw new Error(`GitHub published no example of ${event}.${action}`);
   const payload = structuredClone({
     ...example,
