@@ -138,6 +138,77 @@ function storeSuite(open: () => Promise<OpenStore>): void {
     expect(await store.reviews.findings(place.repositoryId, 3)).toEqual([]);
   });
 
+  test("checks counts each failure of a commit once, and old evidence of flakiness less", async () => {
+    const check = { repositoryId: 8_801, checkName: "job:github-actions:test: unit" };
+    const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
+    const result = (sha: string, resultId: string, passed: boolean, days: number) => ({
+      ...{ ...check, sha, resultId, passed },
+      at: daysAgo(days),
+    });
+    const failed = result("a", "1", false, 28);
+    await store.checks.recordResults([]);
+    await store.checks.recordResults([failed, failed, result("a", "2", true, 28)]);
+    await store.checks.recordResults([failed, { ...failed, checkName: "job:github-actions:lint" }]);
+    expect(await store.checks.failures({ ...check, sha: "a" })).toBe(1);
+    expect(await store.checks.failures({ ...check, sha: "b" })).toBe(0);
+    expect(await store.checks.flakiness(check)).toEqual({ flakyCommits: 1, share: 1 });
+    await store.checks.recordResults([result("b", "3", true, 0), result("c", "4", false, 0)]);
+    const { flakyCommits, share } = await store.checks.flakiness(check);
+    // Four weeks are two half-lives: a quarter of one commit against that quarter and two whole ones.
+    expect([flakyCommits, share]).toEqual([1, expect.closeTo(0.25 / 2.25, 3)]);
+    expect((await store.checks.failedOn(check.repositoryId, "a")).toSorted()).toEqual([
+      "job:github-actions:lint",
+      check.checkName,
+    ]);
+    expect(await store.checks.flakiness({ ...check, repositoryId: 8_802 })).toEqual({ flakyCommits: 0, share: 0 });
+    await store.data.forgetRepository(check.repositoryId);
+    expect(await store.checks.failedOn(check.repositoryId, "a")).toEqual([]);
+  });
+
+  test("checks counts what other runs tried, each once, and attempts at a fix follow what it pushed", async () => {
+    const on = { repositoryId: 8_803, checkName: "check:linter:style", sha: "a" };
+    const began = Date.now();
+    for (const runKey of ["run-1", "run-1", "run-2"]) await store.checks.addAttempt({ ...on, runKey, kind: "fix" });
+    await store.checks.addAttempt({ ...on, runKey: "run-1", kind: "rerun" });
+    const { count, lastAt } = await store.checks.attempts(on, "fix", "run-3");
+    expect(count).toBe(2);
+    expect(Math.abs((lastAt?.getTime() ?? 0) - began)).toBeLessThan(60_000);
+    expect((await store.checks.attempts(on, "fix", "run-1")).count).toBe(1);
+    expect(await store.checks.attempts({ ...on, checkName: "other" }, "fix", "")).toEqual({
+      count: 0,
+      lastAt: undefined,
+    });
+    await store.checks.followPush(8_804, "a", "b");
+    await store.checks.followPush(on.repositoryId, "a", "b");
+    await store.checks.followPush(on.repositoryId, "a", "b");
+    expect((await store.checks.attempts({ ...on, sha: "b" }, "fix", "")).count).toBe(2);
+    expect((await store.checks.attempts(on, "fix", "")).count).toBe(0);
+    // What ran again did so on that commit alone.
+    expect((await store.checks.attempts(on, "rerun", "")).count).toBe(1);
+  });
+
+  test("analyses keeps the first answer under its key, and offers are decided once", async () => {
+    const repositoryId = 8_805;
+    await store.analyses.put("key", repositoryId, { cause: "first" });
+    await store.analyses.put("key", repositoryId, { cause: "second" });
+    expect(await store.analyses.get("key")).toEqual({ cause: "first" });
+    const offer = { runKey: "run-of-offer", repositoryId, pullNumber: 3, headSha: "a", content: { change: "c" } };
+    await store.offers.put(offer);
+    await store.offers.put({ ...offer, content: { change: "another" } });
+    expect(await store.offers.get("run-of-offer")).toEqual({ ...offer, state: "open", decidedBy: undefined });
+    const decided = await Promise.all([
+      store.offers.decide("run-of-offer", "applied", "one"),
+      store.offers.decide("run-of-offer", "rejected", "two"),
+    ]);
+    expect(decided.toSorted()).toEqual([false, true]);
+    expect(await store.offers.get("run-of-offer")).toMatchObject(
+      decided[0] ? { state: "applied", decidedBy: "one" } : { state: "rejected", decidedBy: "two" },
+    );
+    expect(await store.offers.decide("run-of-nobody", "applied", "one")).toBe(false);
+    await store.data.forgetRepository(repositoryId);
+    expect([await store.analyses.get("key"), await store.offers.get("run-of-offer")]).toEqual([undefined, undefined]);
+  });
+
   test("sweeps lets one worker sweep at a time, and remembers where it is", async () => {
     const firstStart = await store.sweeps.firstStart();
     expect(await store.sweeps.firstStart()).toEqual(firstStart);
