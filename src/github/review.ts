@@ -47,7 +47,7 @@ const query = `query ($owner: String!, $repo: String!, $number: Int!, $after: St
   repository(owner: $owner, name: $repo) {
     pullRequest(number: $number) {
       state isDraft headRefOid
-      reviews(last: 60) { nodes { databaseId body state author { __typename login } } }
+      reviews(last: 100) { nodes { databaseId body state author { __typename login } } }
       reviewThreads(first: 100, after: $after) {
         pageInfo { hasNextPage endCursor }
         nodes {
@@ -199,6 +199,17 @@ export async function postReview(
     comments: review.comments,
   });
   return { id: data.id, url: data.html_url };
+}
+
+/** Takes back a request for changes; harmless when it is taken back already. Call inside `ctx.effect`. */
+export async function dismissReview(octokit: ProbotOctokit, place: Place, id: number, message: string): Promise<void> {
+  await octokit.rest.pulls.dismissReview({
+    owner: place.owner,
+    repo: place.repo,
+    pull_number: place.number,
+    review_id: id,
+    message,
+  });
 }
 
 /** Marks a thread as resolved, or as open again; harmless when it is so already. Call inside `ctx.effect`. */

@@ -39,6 +39,8 @@ describe("reviewPr", () => {
     ]);
     const looked = inputs.filter((one) => one.name === "review-group").map(({ input }) => name(input));
     expect(looked).toEqual(["security-g1", "security-g2", "quality-g1", "quality-g2"]);
+    const places = inputs.filter((one) => one.name === "review-group").map(({ input }) => input["place"]);
+    expect(places).toEqual([0, 1, 0, 1].map((at) => ({ at, of: 2 })));
     expect(inputs.find((one) => one.name === "verify-findings")?.input).toMatchObject({ answers: looked, cuts: [] });
   });
 
