@@ -65,8 +65,9 @@ export const fixCheck: Pipeline = async (run) => {
       return run.step("offer-fix", { ...made, reason: settled.reason });
     case "push": {
       const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
-      if (published.kind === "ended") return published.outcome;
-      return run.step("report-fix", { ...made, published });
+      if (published.kind !== "ended") return run.step("report-fix", { ...made, published });
+      const { kind, reason, detail } = published.outcome;
+      return kind === "failed" ? handOver(reason, detail) : published.outcome;
     }
   }
 };
