@@ -3,6 +3,7 @@ import { connect, createServer } from "node:net";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { priorityOf } from "../../src/engine/control.ts";
+import { sandboxQueueOf } from "../../src/engine/temporal/names.ts";
 import type { TemporalEngineOptions } from "../../src/engine/temporal/temporal-engine.ts";
 import type { Pipeline } from "../../src/pipeline/run.ts";
 import { workKeyOf } from "../../src/pipeline/run-key.ts";
@@ -26,7 +27,14 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
   let server: TemporalServer;
   let stages: Awaited<ReturnType<typeof openTemporalStages>>;
   beforeAll(async () => {
-    const settings = [`limit.historyCount.suggestContinueAsNew=${longHistory}`];
+    const settings = [
+      `limit.historyCount.suggestContinueAsNew=${longHistory}`,
+      // A queue's order is that of each of its partitions, of which it has four.
+      "matching.numTaskqueueReadPartitions=1",
+      "matching.numTaskqueueWritePartitions=1",
+      // What waits in a queue is counted when it is asked for, not every five seconds.
+      'matching.TaskQueueInfoByBuildIdTTL="1ms"',
+    ];
     [postgres, server] = await Promise.all([startPostgres(), startTemporal([], settings)]);
     stages = await openTemporalStages(server, await postgres.createDatabase());
   });
@@ -169,13 +177,17 @@ describe.skipIf(!available)(`Temporal (${temporalMissing})`, () => {
       const runKeys: string[] = [];
       for (const [n, pipeline] of (["issue-to-pr", "issue-to-pr", "iterate-pr"] as const).entries()) {
         const { runKey } = await engine.start(intentOf({ pipeline, repositoryId: 60 + n }));
-        await until("its step waits for a sandbox", async () => {
-          const found = await handle(runKey)
-            .describe()
-            .catch(() => undefined);
-          return found?.raw.pendingActivities?.some((one) => one.activityType?.name === "run-checks") ?? false;
-        });
         runKeys.push(runKey);
+        await until("its step waits in the queue", async () => {
+          const { stats } = await stage.client.workflowService.describeTaskQueue({
+            namespace: "default",
+            taskQueue: { name: sandboxQueueOf(stage.taskQueue) },
+            // TASK_QUEUE_TYPE_ACTIVITY
+            taskQueueType: 2,
+            reportStats: true,
+          });
+          return Number(stats?.approximateBacklogCount ?? 0) === runKeys.length;
+        });
       }
       const takes = () => Promise.resolve({ ordinary: false, sandboxed: true });
       await boot(stories.sandboxed, { takes, concurrency: 1 });
