@@ -55,6 +55,10 @@ const groups: readonly Group[] = [
     names: ["review.requests", "review.cached"],
     make: async () => (await import("./review-run.ts")).reviewRunFigures(),
   },
+  {
+    names: ["coder.start", "gateway.added", "gateway.first-byte", "coder.cached.agent", "coder.cached.claude-code"],
+    make: async () => (await import("./coder.ts")).coderFigures(),
+  },
   { names: ["queue.pglite", "queue.postgres"], make: async () => (await import("./queue.ts")).queueFigures() },
 ];
 

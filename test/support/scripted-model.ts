@@ -139,12 +139,15 @@ export function messageEvents(message: RawMessage): string {
   return events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join("");
 }
 
+let messages = 0;
+
 /** A message with everything that the provider always sends. */
 function wholeMessage(message: RawMessage) {
   const content = typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content;
   const callsTools = content.some((block) => block.type === "tool_use");
   return {
-    id: "msg_1",
+    // Clients put messages of one id together.
+    id: `msg_${++messages}`,
     type: "message",
     role: "assistant",
     model: "scripted",
