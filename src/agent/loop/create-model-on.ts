@@ -70,7 +70,7 @@ export function createModelOn(provider: string, config: CallSettings, createWire
     contextWindowTokens: windowTokens,
     priceIsKnown,
     warnings: [
-      ...(factsAreKnown
+      ...(factsAreKnown || config.contextWindowTokens !== undefined
         ? []
         : [
             `The model ${config.model} is not known: it is taken for one with ${windowTokens} tokens, of which an answer has at most ${maxOutputTokens}`,

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { createAnthropicModel } from "../../../src/agent/anthropic/anthropic-model.ts";
 import type { AnthropicConfig } from "../../../src/agent/anthropic/config.ts";
 import {
@@ -60,6 +61,26 @@ describe("what is sent", () => {
     const server = await raw(twoTurns);
     await modelAt(server.url, { model, temperature }).work(workRequest(await treeOf({})));
     expect(server.requests.map(({ body }) => body.temperature)).toEqual([sent, sent]);
+  });
+
+  test("the effort is sent to models that take one, beside the format of an answer, and else nothing is", async () => {
+    const server = await raw(({ index }) => ({ message: { content: index % 2 === 0 ? '{"a":1}' : "Done." } }));
+    const efforts: unknown[] = [];
+    for (const [model, effort] of [
+      ["claude-opus-5-5", "max"],
+      ["claude-opus-4-6", "xhigh"],
+      ["claude-haiku-4-5", "high"],
+      ["claude-opus-5-5", undefined],
+    ] as const) {
+      const asked = modelAt(server.url, { model, effort });
+      await asked.object({ ...workRequest("."), schema: z.object({ a: z.number() }) });
+      await asked.work(workRequest(await treeOf({})));
+      const [object, work] = server.requests.slice(-2).map(({ body }) => body.output_config);
+      expect(object.format.type).toBe("json_schema");
+      expect(work?.effort).toBe(object.effort);
+      efforts.push(work?.effort);
+    }
+    expect(efforts).toEqual(["max", "high", undefined, undefined]);
   });
 
   test("the key goes to the configured server alone, and the environment's is not used", async () => {
