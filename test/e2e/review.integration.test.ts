@@ -348,9 +348,10 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
       event: "COMMENT",
       comments: [{ path: "src/list.js", line: 1, body: "Hm." }],
     });
-    maintainer.reply(s.repository.reviewComments.find(({ body }) => body === "Hm.")!, "Yes.");
+    const talk = maintainer.reply(s.repository.reviewComments.find(({ body }) => body === "Hm.")!, "Yes.");
     await reviewed(3);
     expect(script.asked.filter(({ stage }) => stage === "answer-reply")).toEqual([]);
+    expect(talk.reactions).toEqual([]);
 
     const answer = await ask(one, "Why would it be empty?", "answered", 4);
     expect(answer).toMatch(/^It is answered, @\u200beveryone\.\n\n<!-- millwright:answer \d+ answered -->$/);
@@ -559,18 +560,20 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
     await maintainer.push(s.name, { branch: "feature", message: "change", files: { "src/list.js": code } });
     const pull = await maintainer.openPullRequest(s.name, { title: "Lists", head: "feature", draft: true });
     const { number } = pull.issue;
-    expect((await s.ended(number, { kind: "pull-request" })).outcome).toMatchObject({ kind: "refused" });
+    await s.until("the draft to be passed over", async () =>
+      (await s.app.worker.store.runs.ofSubject(s.repository.entity.id, "pull-request", number)).some(
+        ({ outcome }) => outcome?.kind === "refused",
+      ),
+    );
     expect([pull.reviews.length, s.repository.entity.checkRuns.length, repliesOf(s, number).length]).toEqual([0, 0, 0]);
     maintainer.comment(s.name, number, "/millwright review the empty list");
-    expect((await s.ended(number, { kind: "pull-request", runs: 2 })).outcome).toMatchObject({
-      kind: "nothing-to-say",
-    });
+    expect((await s.ended(number, { kind: "pull-request" })).outcome).toMatchObject({ kind: "nothing-to-say" });
     expect(script.asked[0]?.task).toContain('"the empty list"');
     s.github.as("stranger").comment(s.name, number, "/millwright review");
-    expect((await s.ended(number, { kind: "pull-request", runs: 3 })).outcome).toMatchObject({ kind: "refused" });
+    expect((await s.ended(number, { kind: "pull-request", runs: 2 })).outcome).toMatchObject({ kind: "refused" });
     // A draft that is ready is reviewed, though its head is the same one.
     maintainer.markReady(s.name, number);
-    expect((await s.ended(number, { kind: "pull-request", runs: 4 })).outcome).toMatchObject({
+    expect((await s.ended(number, { kind: "pull-request", runs: 3 })).outcome).toMatchObject({
       kind: "nothing-to-say",
     });
   });

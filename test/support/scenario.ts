@@ -29,7 +29,7 @@ export interface Scenario {
   openIssue(issue?: { title: string; body: string }): number;
   /** Opens and labels it as the maintainer. */
   labelIssue(issue?: { title: string; body: string }): number;
-  /** The newest run of this issue or pull request once it ended; throws after 100 s. */
+  /** The newest run of this issue or pull request that was asked for or switched on, once it ended; throws after 100 s. */
   ended(
     number: number,
     options?: { kind?: "issue" | "pull-request"; runs?: number; seconds?: number },
@@ -102,7 +102,7 @@ export async function startScenario(options: {
         `run ${runs} of ${kind} ${number} to end`,
         async () => {
           const found = (await scenario.app.worker.store.runs.ofSubject(repository.entity.id, kind, number)).filter(
-            (run) => run.pipeline !== "answer-command",
+            (run) => run.pipeline !== "answer-command" && !wasUnwanted(run),
           );
           return found.length >= runs && found.every((run) => run.state === "ended") && found[0];
         },
@@ -132,6 +132,11 @@ export async function startScenario(options: {
     },
   };
   return scenario;
+}
+
+/** What a pull request's own events started where neither fixes nor reviews are switched on: it ends at once, without a word. */
+function wasUnwanted({ intent, outcome }: RunRow): boolean {
+  return intent.trigger.kind === "state" && (outcome?.kind === "refused" || outcome?.kind === "cancelled");
 }
 
 async function startModel(sample: Sample, answers: Answers | undefined) {
