@@ -209,13 +209,13 @@ async function unlikeInDatabase(databaseUrl: string | undefined, data: string, w
   const store = await openStore({ databaseUrl, dataDirectory: data, log });
   try {
     const found = await store.database.db.execute(
-      sql`SELECT count(*)::int AS runs, count(*) FILTER (WHERE state = 'ended' AND outcome ->> 'kind' = 'ready')::int AS ready FROM runs`,
+      sql`SELECT count(*)::int AS runs, count(*) FILTER (WHERE state = 'ended' AND outcome ->> 'kind' = 'ready')::int AS ready FROM runs WHERE pipeline = 'issue-to-pr'`,
     );
     const [{ runs, ready } = { runs: 0, ready: 0 }] = (found as unknown as { rows: { runs: number; ready: number }[] })
       .rows;
     return runs === wanted && ready === wanted
       ? []
-      : [`the database has ${runs} runs, ${ready} of them ready, not ${wanted}`];
+      : [`the database has ${runs} builds, ${ready} of them ready, not ${wanted}`];
   } finally {
     await store.close();
   }

@@ -118,7 +118,7 @@ export async function startModelStage(options: {
       const until = Date.now() + seconds * 1000;
       while (Date.now() < until) {
         const runs = await app.worker.store.runs.ofSubject(view.entity.id, kind, number);
-        const run = runs.find((one) => one.pipeline !== "answer-command");
+        const run = runs.find((one) => one.pipeline !== "answer-command" && one.intent.trigger.kind !== "state");
         if (run?.state === "ended") return run;
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
