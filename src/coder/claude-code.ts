@@ -7,7 +7,7 @@ import { newSessionId, type Session, SessionFiles, sessionOf, transcriptOf } fro
 import { StreamEvents } from "./stream-events.ts";
 
 /** The oldest version whose options are used here. */
-export const oldestVersion = "2.1.197";
+const oldestVersion = "2.1.197";
 
 export interface ClaudeCodeOptions {
   sandbox: Sandbox;

@@ -1,12 +1,10 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ModelRefusedError } from "../../src/agent/model.ts";
-import { SessionFiles } from "../../src/coder/session-files.ts";
 import { createSandbox } from "../../src/sandbox/create-sandbox.ts";
 import { budget, prompt } from "../agent/support.ts";
 import { bubblewrapMissing } from "../sandbox/available.ts";
@@ -219,33 +217,3 @@ describe.skipIf(left(noBubblewrap))(
     });
   },
 );
-
-test("SessionFiles reads no link, no second name and no pipe in the place of a conversation", async () => {
-  const at = await workshop.job();
-  const files = new SessionFiles(at.temporary, { temporary: "/tmp", tree: "/workspace" });
-  const id = "6e8e1a9c-4f0b-4a53-9c1a-1d6f3f1f4f11";
-  const secret = join(workshop.root, "secret.jsonl");
-  await writeFile(secret, '{"secret":true}\n');
-  const projects = join(at.temporary, "claude-code/config/projects");
-  const place = join(projects, `-workspace/${id}.jsonl`);
-  await files.prepare({}, { id, lines: [{ a: 1 }] });
-  expect(await files.read(id)).toEqual({ id, lines: [{ a: 1 }] });
-  for (const plant of [
-    () => symlink(secret, place),
-    () => link(secret, place),
-    async () => execFileSync("mkfifo", [place]),
-    async () => {
-      await rm(join(projects, "-workspace"), { recursive: true });
-      await symlink(workshop.root, join(projects, "-workspace"));
-      await writeFile(join(workshop.root, `${id}.jsonl`), '{"secret":true}\n');
-    },
-  ]) {
-    await rm(place, { force: true });
-    await plant();
-    expect(await files.read(id)).toBeUndefined();
-  }
-  // What stands there is removed before anything is written, and never written through.
-  await files.prepare({}, { id, lines: [{ b: 2 }] });
-  expect(await files.read(id)).toEqual({ id, lines: [{ b: 2 }] });
-  expect(await readFile(join(workshop.root, `${id}.jsonl`), "utf8")).toBe('{"secret":true}\n');
-});

@@ -1,3 +1,5 @@
+import { claudeCodeProgram } from "../support/claude-code.ts";
+
 /** A mechanism of docs/security.md, a way to take it out of the source, and a test that then turns red. */
 export interface Switch {
   /** The mechanism, and a letter where it has several parts. */
@@ -95,6 +97,24 @@ export const switches: readonly Switch[] = [
     named: "a file through a link that was there",
   },
   {
+    id: "M1f",
+    without: "the token of the gateway, which is good for one job",
+    file: "src/coder/gateway.ts",
+    find: "return mine.length === theirs.length && timingSafeEqual(mine, theirs);",
+    replace: "return true;",
+    test: "test/coder/gateway.test.ts",
+    named: "openGateway answers nobody else",
+  },
+  {
+    id: "M1g",
+    without: "the silence about a provider's refusal, which names the key",
+    file: "src/coder/gateway.ts",
+    find: "const shown = status === 200 ? noModel : shownOf(met);",
+    replace: "const shown = undefined as Shown | undefined;",
+    test: "test/coder/gateway.test.ts",
+    named: "openGateway keeps what went wrong",
+  },
+  {
     id: "M2a",
     without: "the refusal of nested git directories",
     file: "src/workspace/nested-git.ts",
@@ -158,13 +178,23 @@ export const switches: readonly Switch[] = [
     named: "is known again after each push",
   },
   {
-    id: "M5",
+    id: "M5a",
     without: "the removal of what a reader does not see",
     file: "src/policy/visible-text.ts",
     find: "const text = readable(certain, !isWhole, hidden);",
     replace: "const text = source.text;",
     test: "test/policy/visible-text.test.ts",
     named: "leaves out what is in",
+  },
+  {
+    id: "M5b",
+    without: "Claude Code's deafness to files that a text mentions",
+    file: "src/coder/claude-code.ts",
+    find: 'CLAUDE_CODE_DISABLE_ATTACHMENTS: "1",',
+    replace: "",
+    test: "test/coder/claude-code.integration.test.ts",
+    named: "code runs nothing of a repository",
+    needs: claudeCodeProgram,
   },
   {
     id: "M6a",
@@ -185,6 +215,25 @@ export const switches: readonly Switch[] = [
     named: "createSerialQueue",
   },
   {
+    id: "M6c",
+    without: "Claude Code's deafness to the repository's settings",
+    file: "src/coder/claude-code.ts",
+    find: '"--safe-mode", "--setting-sources", "", "--strict-mcp-config", "--disable-slash-commands",',
+    replace: "",
+    test: "test/coder/claude-code.integration.test.ts",
+    named: "code runs nothing of a repository",
+    needs: claudeCodeProgram,
+  },
+  {
+    id: "M6d",
+    without: "the look at links where the sandbox could write",
+    file: "src/coder/session-files.ts",
+    find: "const place = await confinedPath(this.#directory, path).catch(() => undefined);",
+    replace: "const place = join(this.#directory, path);",
+    test: "test/coder/session-files.integration.test.ts",
+    named: "SessionFiles reads no link",
+  },
+  {
     id: "M7",
     without: "the guard's verdict",
     file: "src/policy/guard.ts",
@@ -194,13 +243,22 @@ export const switches: readonly Switch[] = [
     named: "blocks with",
   },
   {
-    id: "M8",
+    id: "M8a",
     without: "the dollars of the day",
     file: "src/pipeline/steps/authorise-trigger.ts",
     find: "const first = used.find(([exceeded]) => exceeded);",
     replace: "const first = used.find(() => false);",
     test: "test/e2e/build.integration.test.ts",
     named: "is not started when the day's budget is used up",
+  },
+  {
+    id: "M8b",
+    without: "the gateway's look at what is left of the budget",
+    file: "src/coder/gateway.ts",
+    find: 'if (allowance.kind !== "go") {',
+    replace: "if (false) {",
+    test: "test/coder/gateway.test.ts",
+    named: "openGateway asks for no longer answer",
   },
   {
     id: "M9",
