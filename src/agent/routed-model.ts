@@ -60,7 +60,7 @@ export function createRoutedModel(chain: readonly Candidate[]): Model {
   };
 }
 
-async function inTurn<R extends { usage: Usage }>(
+async function inTurn<R extends { kind: string; usage: Usage }>(
   chain: readonly Candidate[],
   request: { prompt: { allowedModels: readonly string[] | undefined }; budget: Budget; record: RecordCall },
   ask: (model: Model, budget: Budget, record: RecordCall, before: Usage) => Promise<R>,
@@ -69,19 +69,25 @@ async function inTurn<R extends { usage: Usage }>(
   const refused = notAllowed(chain[0]!, allowedModels);
   if (refused !== undefined) throw new ModelRefusedError(refused.reason, refused);
   const allowed = chain.filter((candidate) => notAllowed(candidate, allowedModels) === undefined);
-  const rested = allowed.filter(({ restsUntil = 0 }) => restsUntil <= Date.now());
+  const now = Date.now();
+  const rests = ({ restsUntil = 0 }: Candidate) => restsUntil > now;
+  const order = [...allowed.filter((candidate) => !rests(candidate)), ...allowed.filter(rests)];
   let used = nothing;
   const record = async (call: CallRecord) => {
     used = sum(used, { ...call, calls: 1 });
     await request.record(call);
   };
   let failure: TransientModelError | undefined;
-  for (const candidate of rested.length > 0 ? rested : allowed) {
+  for (const candidate of order) {
     const before = used;
+    const standsIn = candidate !== chain[0];
     try {
       const result = await ask(candidate.model, minus(request.budget, before), record, before);
+      // What one that stands in cannot do for its own reasons, the model that it stands in for may.
+      if (standsIn && result.kind === "context-overflow") continue;
       return { ...result, usage: sum(before, result.usage) };
     } catch (error) {
+      if (standsIn && error instanceof ModelRefusedError) continue;
       if (!(error instanceof TransientModelError)) throw error;
       if (chain.length > 1) candidate.restsUntil = Date.now() + error.retryAfterSeconds * 1000;
       if (failure === undefined || error.retryAfterSeconds < failure.retryAfterSeconds) failure = error;

@@ -11,7 +11,7 @@ import {
 import { type Candidate, createRoutedModel } from "../../src/agent/routed-model.ts";
 import { budget, prompt, workRequest } from "./support.ts";
 
-type Act = "answer" | "overloaded" | "refused" | "wrong-key" | "invalid";
+type Act = "answer" | "overloaded" | "refused" | "wrong-key" | "invalid" | "overflow";
 
 const one: Usage = {
   calls: 1,
@@ -41,6 +41,7 @@ function candidate(name: string, ...script: Act[]) {
     async object(request) {
       const now = await act(request);
       if (now === "refused") return { kind: "refused", message: "no", usage: one };
+      if (now === "overflow") return { kind: "context-overflow", message: "no", usage: one };
       if (now === "invalid") return { kind: "invalid-answer", message: "no", usage: one };
       return { kind: "answer", value: name as never, usage: one };
     },
@@ -107,6 +108,25 @@ describe("createRoutedModel", () => {
     const model = createRoutedModel([first.candidate, second.candidate]);
     await expect(ask(model)).rejects.toThrow(TransientModelError);
     expect(await ask(model)).toMatchObject({ value: "a" });
+  });
+
+  test.each(["overflow", "wrong-key"] as const)(
+    "createRoutedModel leaves the work to the first model when one that stands in ends with %s",
+    async (act) => {
+      const first = candidate("a", "overloaded", "overloaded", "answer");
+      const model = createRoutedModel([first.candidate, candidate("b", act).candidate]);
+      await expect(ask(model)).rejects.toThrow("a is overloaded");
+      // It rests, so the other one comes first, and then it is asked all the same.
+      await expect(ask(model)).rejects.toThrow("a is overloaded");
+      expect(await ask(model)).toMatchObject({ value: "a" });
+    },
+  );
+
+  test("createRoutedModel ends with what the first model itself says", async () => {
+    const second = candidate("b", "answer");
+    const model = createRoutedModel([candidate("a", "overflow").candidate, second.candidate]);
+    expect((await ask(model)).kind).toBe("context-overflow");
+    expect(second.asked).toHaveLength(0);
   });
 
   test("createRoutedModel goes on from the last saved turn, without what the first model thought", async () => {

@@ -51,7 +51,8 @@ export function sortAnswer(answer: FailedAnswer, settings: ModelSettings): Fault
     status === 408 ||
     status === 409 ||
     (status ?? 0) >= 500 ||
-    is("api_error", "timeout_error", "server_error", "internal_error")
+    // In a stream there is no status. With one, it counts: Ollama calls a model that it does not have an `api_error`.
+    (status === undefined && is("api_error", "timeout_error", "server_error", "internal_error"))
   ) {
     return transient(`The model's server failed: ${text}`, retryAfter(answer) ?? 10, failing, cause);
   }
@@ -157,7 +158,7 @@ function isOutOfCredit(text: string): boolean {
 }
 
 function isUnknownModel(text: string): boolean {
-  return /(model|deployment)\b.{0,80}(not found|does not exist|not exist|is not a valid model|unknown)|(unknown|invalid|no such|unsupported) model\b|not a valid model/i.test(
+  return /(model|deployment)\b.{0,80}(not found|does not exist|not exist|is not a valid model|unknown)|(unknown|invalid|no such|unsupported) model\b|not a valid model|model identifier is invalid/i.test(
     text,
   );
 }
