@@ -62,7 +62,13 @@ export interface TemporalEngine extends RunningEngine, Control {
 const unstartedAfterSeconds = 5;
 const retrySeconds = 5;
 /** Priorities of Temporal go from 1, first, to 5. */
-const priorityKeys: Record<string, number> = { "answer-command": 1, "iterate-pr": 2, "issue-to-pr": 3 };
+const priorityKeys: Record<string, number> = {
+  "answer-command": 1,
+  "iterate-pr": 2,
+  "fix-check": 3,
+  "review-pr": 4,
+  "issue-to-pr": 5,
+};
 
 /**
  * Runs as Temporal workflows. The truth about a run is in the store, as on every engine; Temporal decides which worker does
