@@ -24,6 +24,7 @@ export interface Woken {
 /** Greater goes first: a command answers at once, and work that people wait for in a review goes before new work. */
 const priorities: Record<string, number> = {
   "answer-command": 100,
+  "apply-fix": 12,
   "iterate-pr": 10,
   "fix-check": 8,
   "review-pr": 6,

@@ -64,6 +64,7 @@ const retrySeconds = 5;
 /** Priorities of Temporal go from 1, first, to 5. */
 const priorityKeys: Record<string, number> = {
   "answer-command": 1,
+  "apply-fix": 2,
   "iterate-pr": 2,
   "fix-check": 3,
   "review-pr": 4,
