@@ -175,6 +175,7 @@ describe("continuous integration", () => {
       "export CI=true",
       ".ci/install",
       "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT",
+      ".ci/claude-code >/dev/null &",
       "nice -n 19 .ci/temporal >/dev/null &",
       "nice -n 19 .ci/images >/dev/null 2>&1 &",
       "npm run -s lint",

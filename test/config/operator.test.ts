@@ -53,6 +53,21 @@ describe("readOperatorConfig", () => {
     expect(readOperatorConfig({ ...without, MILLWRIGHT_PROVIDER: "bedrock" }).model.provider).toBe("bedrock");
   });
 
+  test("readOperatorConfig refuses a coder that cannot work with the provider or the sandbox", () => {
+    expect(readOperatorConfig(enough).coder).toEqual({ name: "agent", claudeCode: "claude" });
+    const chosen = { ...enough, MILLWRIGHT_CODER: "claude-code", MILLWRIGHT_CLAUDE_CODE: "/opt/claude" };
+    expect(readOperatorConfig(chosen).coder).toEqual({ name: "claude-code", claudeCode: "/opt/claude" });
+    const elsewhere = {
+      ...chosen,
+      MILLWRIGHT_PROVIDER: "bedrock",
+      AWS_REGION: "eu-west-1",
+      MILLWRIGHT_SANDBOX: "lambda",
+    };
+    const message = problemsOf(elsewhere);
+    expect(message).toContain("claude-code, which needs MILLWRIGHT_PROVIDER anthropic");
+    expect(message).toContain("claude-code, which cannot run in the lambda sandbox");
+  });
+
   test("readOperatorConfig needs the function and the bucket of the lambda sandbox", () => {
     const lambda = { ...enough, MILLWRIGHT_SANDBOX: "lambda", MILLWRIGHT_EGRESS_PROXY: "http://proxy:3128" };
     expect(() => readOperatorConfig(lambda)).toThrow(
