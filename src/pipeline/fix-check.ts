@@ -63,7 +63,7 @@ export const fixCheck: Pipeline = async (run) => {
       return handOver(settled.reason);
     case "offer":
       return run.step("offer-fix", { ...made, reason: settled.reason });
-    case "push": {
+    case "publish": {
       const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
       if (published.kind !== "ended") return run.step("report-fix", { ...made, published });
       const { kind, reason, detail } = published.outcome;

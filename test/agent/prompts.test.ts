@@ -11,7 +11,7 @@ const placeholders: Record<PromptName, string[]> = {
   "simplest-change": ["task", "failures"],
   "address-review": ["review", "context"],
   "resolve-conflict": ["task", "conflicts"],
-  "analyse-failure": ["failure", "change", "context", "note"],
+  "analyse-failure": ["failure", "change", "context"],
   "fix-failure": ["failure", "context"],
   "review-group": ["reviewer", "focus", "language"],
   "verify-findings": ["findings", "earlier", "code"],

@@ -61,6 +61,9 @@ const doors: Door[] = [
       /(?:[=>(,:?&|]|\b(?:await|return|void|yield))\s*fetch\s*\(|(?<!typeof )\bglobalThis\.fetch\b|import\s+(?!type)[^;]*\brequest\b[^;]*from\s+"(?:node:)?https?"|import\s+(?:\w+|\*\s+as\s+\w+)\s+from\s+"(?:node:)?https?"|\bhttps?\.request\b|"(?:node:)?http2"|"undici"|\bXMLHttpRequest\b|\bWebSocket\s*\(/,
     allowed: {
       "src/agent/loop/watched-fetch.ts": "to the model's server, with the model's key",
+      "src/coder/gateway.ts": "to the model's server, with the model's key",
+      "src/github/check-logs.ts": "GET of a job's log at the address that GitHub gave, without any credential",
+      "src/notify/post-json.ts": "to the operator's channels",
       "src/run/health.ts": "GET of the model's list",
       "src/run/lambda/call-aws.ts": "AWS, signed with the function's own credentials",
       "src/run/lambda/runtime-client.ts": "Lambda's runtime API on the function's own machine",

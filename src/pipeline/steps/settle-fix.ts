@@ -27,7 +27,7 @@ export const settleFix = defineStep({
     }),
   }),
   output: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("push") }),
+    z.object({ kind: z.literal("publish") }),
     z.object({ kind: z.literal("offer"), reason: z.string() }),
     z.object({ kind: z.literal("hand-over"), reason: z.string() }),
   ]),
@@ -60,7 +60,7 @@ export const settleFix = defineStep({
         },
         fix,
       );
-    return reason === undefined ? { kind: "push" as const } : { kind: "offer" as const, reason };
+    return reason === undefined ? { kind: "publish" as const } : { kind: "offer" as const, reason };
   },
 });
 

@@ -17,14 +17,14 @@ export async function fetchReviewed(
   pull: PullFacts,
   earlierSha?: string,
 ): Promise<{ hasEarlier: boolean }> {
-  const fetch = (shas: string[], trust: "own" | "fork") =>
+  const bring = (shas: string[], trust: "own" | "fork") =>
     deps.workspaces.fetch(repositoryRef(ctx.intent, { trust }), shas, credential(ctx, "read"), ctx.signal);
-  await fetch([base.baseSha, pull.headSha], base.trust ?? "own");
+  await bring([base.baseSha, pull.headSha], base.trust ?? "own");
   // Instructions are the repository's own, whatever the pull request comes from.
-  if (base.instructionsSha !== undefined) await fetch([base.instructionsSha], "own");
+  if (base.instructionsSha !== undefined) await bring([base.instructionsSha], "own");
   if (earlierSha === undefined) return { hasEarlier: false };
   try {
-    return { hasEarlier: (await fetch([earlierSha], base.trust ?? "own"))[earlierSha] !== undefined };
+    return { hasEarlier: (await bring([earlierSha], base.trust ?? "own"))[earlierSha] !== undefined };
   } catch (error) {
     ctx.signal.throwIfAborted();
     ctx.log.info({ err: error, earlierSha }, "the head of the earlier review is gone; the whole is looked at");
