@@ -59,6 +59,41 @@ test("startHealth is not ready when the database does not answer in time", { tim
   expect((await ask(`${url}/readyz`))[0]).toBe(503);
 });
 
+test("startHealth asks the list of every model that is used, each in its provider's way", async () => {
+  const asked: string[] = [];
+  const models = createServer((request, response) => {
+    asked.push(`${request.url} ${request.headers.authorization} ${request.headers["anthropic-version"] ?? "-"}`);
+    response.writeHead(request.headers.authorization === "Bearer bad" ? 401 : 200).end();
+  });
+  await new Promise<void>((resolve) => models.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(models.address() as AddressInfo).port}`;
+  const model = (provider: string, apiKey: string, baseUrl: string) => ({ provider, name: "m", apiKey, baseUrl });
+  const named = {
+    default: model("anthropic", "good", url),
+    mine: model("openai-compatible", "bad", `${url}/v1`),
+  };
+  const worker = {
+    store: { ping: async () => undefined, runs: { backlog: async () => ({ queued: 0, oldestSeconds: 0 }) } },
+    engine: { health: async () => ({ ok: true, detail: "ok" }) },
+    sandbox: { backend: "none", describe: () => "none" },
+    metrics: createMetrics(),
+    log: pino({ level: "silent" }),
+    operator: {
+      health: { host: "127.0.0.1", port: 0 },
+      github: { apiUrl: "http://127.0.0.1:9" },
+      dataDirectory: ".",
+      minFreeBytes: 0,
+      models: { named, use: {} },
+    },
+  } as unknown as Worker;
+  health = await startHealth(worker, { request: async () => ({ data: { slug: "m" } }) } as unknown as ProbotOctokit);
+  const [status, answer] = await ask(`http://127.0.0.1:${health.port}/health`);
+  models.close();
+  expect(status).toBe(503);
+  expect((answer as { wrong: string[] }).wrong).toEqual([`model mine: ${url}/v1 refuses OPENAI_API_KEY (401)`]);
+  expect(asked.sort()).toEqual(["/v1/models Bearer bad -", "/v1/models Bearer good 2023-06-01"]);
+});
+
 test("startHealth says on /metrics how many runs are queued, and nothing of them while the database is away", async () => {
   const answers = [{ queued: 3 }, undefined];
   await start(
