@@ -24,7 +24,7 @@ const story = {
   "write-change": [{ kind: "written", change: { sha: "1", attempts: 1 } }],
   "run-checks": [{ kind: "checked", change: { sha: "1", attempts: 1, checks: { commands: [] } } }],
   "guard-change": [verdict],
-  "settle-fix": [{ kind: "push" }],
+  "settle-fix": [{ kind: "publish" }],
   "publish-change": [{ kind: "published", sha: "p", ciWaits: false }],
   "report-fix": [fixed],
 };

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { renderPrompt } from "../../agent/prompts.ts";
 import { FailureAnalysis } from "../../agent/schemas.ts";
@@ -8,6 +7,7 @@ import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { FailureLog } from "./read-failure.ts";
 import { Base, ContextText, Ended, ended, FailedCheckRef, Plan, PullFacts, PullText, type Task } from "./shapes.ts";
+import { analysisKey } from "./support/analysis-key.ts";
 import { recorder, remainingBudget } from "./support/budget.ts";
 import { explanationNote, ledgerName } from "./support/check-commands.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
@@ -54,8 +54,8 @@ export const analyseFailure = defineStep({
   async run({ base, pull, checks, failureBlob, contextBlob, hash }, deps, ctx) {
     const { version } = renderPrompt("analyse-failure", placeholders);
     const { installationId, repositoryId } = ctx.intent.work;
-    const parts = [installationId, repositoryId, base.trust ?? "own", base.baseSha, deps.model.id, version, hash];
-    const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+    const { trust = "own", baseSha } = base;
+    const key = analysisKey({ installationId, repositoryId, trust, baseSha, modelId: deps.model.id, version, hash });
     const failure = await readDocument(deps, failureBlob, FailureLog);
     const known = asKnown(await deps.store.analyses.get(key), failure.log);
     const kept = known ?? (await ask(deps, ctx, { base, pull, failure, contextBlob }));
