@@ -99,6 +99,13 @@ export async function pushedOn(s: Scenario, { headSha, branch }: FailedPull): Pr
   return s.repository.git("log", "--format=%s", `${headSha}..${branch}`);
 }
 
+/** Writes of the App to GitHub, apart from tokens. */
+export function writes({ github }: Scenario): string[] {
+  return github.requests
+    .filter(({ method, path }) => method !== "GET" && !/access_tokens|graphql|git-upload-pack/.test(path))
+    .map(({ method, path }) => `${method} ${path}`);
+}
+
 /** `slugify` with underscores, which its test does not like, the log that says so, and the edit that mends it. */
 export const underscores = {
   files: {

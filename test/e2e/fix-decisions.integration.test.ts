@@ -10,15 +10,9 @@ import {
   fixing,
   pushedOn,
   underscores,
+  writes,
 } from "./failed-checks.ts";
 import { test } from "./fixture.ts";
-
-/** Writes of the App to GitHub, apart from tokens. */
-function writes({ github }: Scenario): string[] {
-  return github.requests
-    .filter(({ method, path }) => method !== "GET" && !/access_tokens|graphql|git-upload-pack/.test(path))
-    .map(({ method, path }) => `${method} ${path}`);
-}
 
 async function commandsEnded(s: Scenario, number: number, runs: number): Promise<void> {
   await s.until(`${runs} commands to end`, async () => {
@@ -170,12 +164,17 @@ describe("Fix: what is not pushed", { timeout: 240_000 }, () => {
       files: underscores.files,
     });
     const pull = await stranger.openPullRequest(s.name, { title: "Mine", head: "stranger:feature" });
-    s.github.as("maintainer").workflowRun(s.name, {
+    const maintainer = s.github.as("maintainer");
+    const workflow = maintainer.workflowRun(s.name, {
       ...{ headBranch: "feature", headSha, event: "pull_request" },
-      jobs: [{ name: "test", conclusion: "failure", log: underscores.log }],
+      jobs: [{ name: "test", conclusion: "success", log: "fine" }],
     });
+    // It failed and passed on one commit, so that it would be run again for a member.
+    maintainer.rerun(workflow, "all");
+    maintainer.completeRun(workflow, { conclusion: "failure", log: underscores.log });
     const run = await fixEnded(s, pull.issue.number);
-    expect(run.outcome).toMatchObject({ kind: "offered", reason: expect.stringContaining("fork") });
+    expect(run.outcome).toMatchObject({ kind: "offered", reason: expect.stringContaining("failed and passed") });
+    expect(workflow.attempt).toBe(2);
     const [comment] = repliesOf(s, pull.issue.number);
     expect(comment).toMatch(/-\s+\.replaceAll\(\/\[\^a-z0-9\]\+\/g, "_"\)[\s\S]*git apply/);
     // GitHub tells no pull request of a fork with what is pressed.
