@@ -47,9 +47,11 @@ const groups: readonly Group[] = [
     make: async () => (await import("./worker-memory.ts")).workerMemoryFigures(),
   },
   {
-    names: ["distil.time", "distil.memory", "fix.input"],
+    names: ["distill.time", "distill.memory"],
     make: async () => (await import("./distil.ts")).distilFigures(),
   },
+  { names: ["fix.requests", "fix.reproduced"], make: async () => (await import("./fix.ts")).fixFigures() },
+  { names: ["fix.input"], make: async () => (await import("./fix.ts")).fixInputFigure() },
   { names: ["review.anchor"], make: async () => (await import("./review.ts")).anchorFigures() },
   {
     names: ["review.requests", "review.cached"],
