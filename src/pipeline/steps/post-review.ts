@@ -2,6 +2,7 @@ import type { ProbotOctokit } from "probot";
 import { z } from "zod";
 import { statusOf } from "../../github/client.ts";
 import { dismissReview, postReview as post, readReviewState, replyInThread, setResolved } from "../../github/review.ts";
+import { cutMarkdown } from "../../policy/cut-markdown.ts";
 import { backMarker, backStart, fixedMarker, fixedStart } from "../../policy/markers.ts";
 import { commentPlace } from "../../review/anchor.ts";
 import { readReviewedHead } from "../../review/read-markers.ts";
@@ -75,8 +76,7 @@ export const postReview = defineStep({
       reason: check.summary.split("\n\n")[0] ?? check.title,
       detail: [...check.summary.split("\n\n").slice(1), ...verified.cuts.map((cut) => `- ${cut}`), check.text]
         .filter((text) => text !== "")
-        .join("\n\n")
-        .slice(0, 20_000),
+        .reduce((whole, text) => cutBytes(`${whole}\n\n${text}`.trim()), ""),
       check: {
         conclusion: failure ? ("failure" as const) : check.conclusion,
         title: check.title.slice(0, 120),
@@ -85,6 +85,14 @@ export const postReview = defineStep({
     };
   },
 });
+
+/** An outcome travels between steps, which takes 32 KB of it; in some languages a character has three bytes. */
+const maxDetailBytes = 20_000;
+
+function cutBytes(text: string): string {
+  const bytes = Buffer.byteLength(text);
+  return bytes <= maxDetailBytes ? text : cutMarkdown(text, Math.floor((text.length * maxDetailBytes) / bytes));
+}
 
 type Event = "COMMENT" | "REQUEST_CHANGES" | "APPROVE";
 /** How GitHub calls a review of that kind afterwards. */
