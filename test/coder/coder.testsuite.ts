@@ -71,21 +71,19 @@ export function coderSuite({ name, missing, create, write, wait }: Contender): v
 
       test("code ends unfinished at the deadline, and goes on from what it handed out", async () => {
         const at = await workshop.job();
-        const slow = async (reply: RawReply) => {
-          await new Promise((resolve) => setTimeout(resolve, 400));
-          return reply;
-        };
-        const deadline = () => budget({ deadline: new Date(Date.now() + 4_000) });
-        const first = codeRequest(at, { budget: deadline() });
+        // The time is over in the middle of the second turn, however long a start takes.
+        const deadline = new Date(Date.now() + 60_000);
+        const first = codeRequest(at, { budget: budget({ deadline }) });
         let turns = 0;
         const many = () => {
           turns += 1;
-          return slow(write(`file-${turns}.txt`, "x\n"));
+          if (turns === 2) deadline.setTime(Date.now());
+          return write(`file-${turns}.txt`, "x\n");
         };
         const coder = await coderWith([many]);
-        expect((await coder.code(first)).kind).toBe("unfinished");
+        expect(await coder.code(first)).toMatchObject({ kind: "unfinished", usage: { calls: 2 } });
         const { transcript } = first.turns.at(-1)!;
-        expect(turns).toBeGreaterThan(0);
+        expect(turns).toBe(2);
         await model!.close();
 
         const second = codeRequest(at, { transcript });
@@ -132,11 +130,6 @@ export function coderSuite({ name, missing, create, write, wait }: Contender): v
         expect(model!.requests.filter(({ path }) => !path.includes("count"))).toEqual([]);
         const turns = codeRequest(at, { budget: budget({ turns: 2 }) });
         expect(await coder.code(turns)).toMatchObject({ kind: "out-of-turns", usage: { calls: 2 } });
-        const tokens = codeRequest(at, { budget: budget({ outputTokens: 5_000 }) });
-        await coder.code(tokens);
-        const asked = model!.requests.slice(2).map(({ body }) => body.max_tokens);
-        expect(asked.length).toBeGreaterThan(0);
-        for (const most of asked) expect(most).toBeLessThanOrEqual(5_000);
       });
 
       test("code says that the model refused", async () => {
@@ -155,22 +148,12 @@ export function coderSuite({ name, missing, create, write, wait }: Contender): v
       });
 
       test("code throws what an operator has to mend, with the setting's name", async () => {
-        const error = (type: string, message: string) => ({ type: "error", error: { type, message } });
-        const cases: [RawReply, string][] = [
-          [{ status: 401, body: error("authentication_error", "invalid x-api-key") }, "ANTHROPIC_API_KEY"],
-          [{ status: 404, body: error("not_found_error", "model: claude-opus-5-5") }, "MILLWRIGHT_MODEL"],
-          [
-            { status: 400, body: error("invalid_request_error", "Your credit balance is too low") },
-            "ANTHROPIC_API_KEY",
-          ],
-        ];
-        for (const [reply, setting] of cases) {
-          const coder = await coderWith([reply]);
-          const failure = await coder.code(codeRequest(await workshop.job())).catch((thrown: unknown) => thrown);
-          expect(failure).toBeInstanceOf(ModelRefusedError);
-          expect((failure as ModelRefusedError).forPeople.reason).toContain(setting);
-          await model!.close();
-        }
+        const body = { type: "error", error: { type: "authentication_error", message: "invalid x-api-key" } };
+        const coder = await coderWith([{ status: 401, body }]);
+        const failure = await coder.code(codeRequest(await workshop.job())).catch((thrown: unknown) => thrown);
+        expect(failure).toBeInstanceOf(ModelRefusedError);
+        expect((failure as ModelRefusedError).forPeople.reason).toContain("ANTHROPIC_API_KEY");
+        expect(model!.requests.filter(({ path }) => !path.includes("count"))).toHaveLength(1);
       });
 
       test("code throws what may pass, when it has not passed", async () => {
@@ -178,10 +161,6 @@ export function coderSuite({ name, missing, create, write, wait }: Contender): v
         const coder = await coderWith([{ status: 529, body: overloaded, headers: { "retry-after": "0" } }]);
         const failure = coder.code(codeRequest(await workshop.job()));
         await expect(failure).rejects.toBeInstanceOf(TransientModelError);
-        const page = "<html>Please log in</html>";
-        const behindProxy = await coderWith([{ status: 200, body: page, headers: { "content-type": "text/html" } }]);
-        const told = await behindProxy.code(codeRequest(await workshop.job())).catch((thrown: unknown) => thrown);
-        expect((told as TransientModelError).forPeople.reason).toContain("ANTHROPIC_BASE_URL");
       });
     },
   );

@@ -188,6 +188,25 @@ test("openGateway keeps what went wrong, and does not show a provider's refusal"
   expect(model!.requests).toHaveLength(1);
 });
 
+test("openGateway names the setting that an operator has to look at", async () => {
+  const error = (type: string, message: string) => ({ type: "error", error: { type, message } });
+  const cases: [RawReply, string][] = [
+    [{ status: 404, body: error("not_found_error", "model: claude-opus-5-5") }, "MILLWRIGHT_MODEL"],
+    [{ status: 400, body: error("invalid_request_error", "Your credit balance is too low") }, "ANTHROPIC_API_KEY"],
+    [{ status: 302, headers: { location: "http://127.0.0.1:9/" } }, "ANTHROPIC_BASE_URL"],
+    [{ status: 200, body: "<html>Log in</html>", headers: { "content-type": "text/html" } }, "ANTHROPIC_BASE_URL"],
+  ];
+  for (const [reply, setting] of cases) {
+    await open(reply);
+    expect((await ask({ stream: true })).status).toBe(403);
+    const fault = gateway!.fault();
+    const told = fault?.kind === "fatal" || fault?.kind === "transient" ? fault.error : undefined;
+    expect((told as ModelRefusedError).forPeople.reason).toContain(setting);
+    await gateway!.close();
+    await model!.close();
+  }
+});
+
 test("openGateway knows what may pass: overload, cut and stalled streams, a server that is not there", async () => {
   const overloaded = { type: "error", error: { type: "overloaded_error", message: "Overloaded" } };
   const replies: RawReply[] = [
