@@ -12,8 +12,8 @@ import { createRedactor } from "../policy/redact.ts";
 
 const help = `Asks every configured model two tiny questions: one for a structured answer, one for the call of a tool.
 
-  npm run -s models:check                  every model that is used
-  npm run -s models:check -- fast local    these of MILLWRIGHT_MODELS; the environment's own is \`default\`
+  npx millwright models check              every model that is used
+  npx millwright models check fast local   these of MILLWRIGHT_MODELS; the environment's own is \`default\`
 
 Ends with 0 when all of them can do the work, with 1 when one cannot. It needs the settings of models alone.
 `;
@@ -129,8 +129,10 @@ export function reportText({ name, id, ok, lines }: ModelReport): string {
   ].join("\n");
 }
 
-async function main(): Promise<void> {
+/** `millwright models check`, and `npm run models:check`: the arguments are those behind it. */
+export async function modelsCheck(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
+    args,
     allowPositionals: true,
     options: { help: { type: "boolean", default: false } },
   });
@@ -151,4 +153,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) await modelsCheck(process.argv.slice(2));

@@ -96,18 +96,18 @@ describe("checkModel", () => {
   });
 });
 
-describe("models:check", () => {
+describe("millwright models check", () => {
   const run = (environment: Record<string, string>, ...names: string[]) =>
     new Promise<{ code: number; output: string }>((resolve) => {
       execFile(
         process.execPath,
-        ["src/run/models-check.ts", ...names],
+        ["src/run/millwright.ts", "models", "check", ...names],
         { env: { PATH: process.env["PATH"], ...environment } },
         (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),
       );
     });
 
-  test("models:check asks each model that is used, and ends with 1 when one fails", async () => {
+  test("millwright models check asks each model that is used, and ends with 1 when one fails", async () => {
     const good = await raw(able);
     const bad = await raw(() => ({ status: 404, body: { error: { message: "no such model" } } }));
     const environment = {
