@@ -569,6 +569,22 @@ describe("Review: a pull request", { timeout: 120_000 }, () => {
     expect(script.asked[0]?.task).toContain('"the empty list"');
     s.github.as("stranger").comment(s.name, number, "/millwright review");
     expect((await s.ended(number, { kind: "pull-request", runs: 2 })).outcome).toMatchObject({ kind: "refused" });
+    // Where reviews are off, /review is another bot's word.
+    const files = { "a.js": "export const a = 1;\n" };
+    const collaborators = { maintainer: "write" } as const;
+    const off = await s.github.createRepository({ owner: "acme", name: "off", files, private: true, collaborators });
+    await maintainer.push("acme/off", {
+      branch: "feature",
+      message: "change",
+      files: { "a.js": "export const a = 2;\n" },
+    });
+    const other = await maintainer.openPullRequest("acme/off", { title: "Two", head: "feature" });
+    const word = maintainer.comment("acme/off", other.issue.number, "/review");
+    await s.until("both to be refused", async () => {
+      const runs = await s.app.worker.store.runs.ofSubject(off.entity.id, "pull-request", other.issue.number);
+      return runs.length === 2 && runs.every(({ state, outcome }) => state === "ended" && outcome?.kind === "refused");
+    });
+    expect([word.reactions, off.comments.length, off.entity.checkRuns]).toEqual([[], 1, []]);
     // A draft that is ready is reviewed, though its head is the same one.
     maintainer.markReady(s.name, number);
     expect((await s.ended(number, { kind: "pull-request", runs: 3 })).outcome).toMatchObject({

@@ -90,8 +90,11 @@ export const postReview = defineStep({
 const maxDetailBytes = 20_000;
 
 function cutBytes(text: string): string {
-  const bytes = Buffer.byteLength(text);
-  return bytes <= maxDetailBytes ? text : cutMarkdown(text, Math.floor((text.length * maxDetailBytes) / bytes));
+  let cut = text;
+  // Some parts have more bytes for each character than others: the estimate may be too high the first time.
+  for (let bytes = Buffer.byteLength(cut); bytes > maxDetailBytes; bytes = Buffer.byteLength(cut))
+    cut = cutMarkdown(cut, Math.floor((cut.length * maxDetailBytes) / bytes) - 1);
+  return cut;
 }
 
 type Event = "COMMENT" | "REQUEST_CHANGES" | "APPROVE";
