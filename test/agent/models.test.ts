@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { TransientModelError } from "../../src/agent/model.ts";
 import { createModels, unknownPlace } from "../../src/agent/models.ts";
 import type { ModelConfig, ModelsConfig } from "../../src/config/models.ts";
+import { workRequest } from "./support.ts";
 
 const own: ModelConfig = {
   provider: "anthropic",
@@ -37,6 +40,29 @@ describe("createModels", () => {
     expect(of("review-pr", "review-group")).toBe("openai-compatible/qwen");
     expect(of("review-pr", "verify-findings")).toBe("anthropic/claude-haiku-5-5");
     expect(models.of({ pipeline: "x", step: "y" })).toBe(models.of({ pipeline: "x", step: "z" }));
+  });
+
+  test("createModels sends the effort of each place, and none where none is set", async () => {
+    const sent: unknown[] = [];
+    const fetch: typeof globalThis.fetch = async (_input, init) => {
+      sent.push(JSON.parse(String(init?.body)).output_config.effort);
+      return new Response("{}", { status: 500 });
+    };
+    const use = {
+      default: { effort: "medium" as const },
+      "review-pr": {},
+      "review-pr/verify-findings": { effort: "max" as const },
+    };
+    for (const [uses, pipeline, step] of [
+      [use, "issue-to-pr", "analyse-issue"],
+      [use, "review-pr", "review-group"],
+      [use, "review-pr", "verify-findings"],
+      [{}, "review-pr", "verify-findings"],
+    ] as const) {
+      const model = createModels({ ...config, use: uses }, { fetch }).of({ pipeline, step });
+      await expect(model.object({ ...workRequest("."), schema: z.object({}) })).rejects.toThrow(TransientModelError);
+    }
+    expect(sent).toEqual(["medium", "medium", "max", undefined]);
   });
 
   test("createModels counts with the smallest window of a pipeline, because one step sends what another packed", () => {
