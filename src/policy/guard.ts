@@ -1,5 +1,6 @@
 import type { Change, FileChange, Finding, GuardPolicy, Verdict } from "./change.ts";
 import { findDependencyChanges } from "./dependencies.ts";
+import { neutralise } from "./neutralise.ts";
 import { foldPath, protectionOf } from "./protected-paths.ts";
 import { findSecretValues } from "./secrets.ts";
 import { findSize } from "./size.ts";
@@ -10,7 +11,8 @@ export type { Change, FileChange, GuardPolicy, Verdict } from "./change.ts";
 /**
  * Judges a whole change before anything of it leaves the machine (security.md M7; docs/guard.md explains the rules).
  * `block`: nothing may be pushed. `draft`: a person has to look. Findings come in order of severity and never contain a secret's
- * value, which is also true of the paths they name. Pure and deterministic. A rule that fails on hostile input blocks.
+ * value, which is also true of the paths they name; what they say can be posted as it is. Pure and
+ * deterministic. A rule that fails on hostile input blocks.
  */
 export function guardChange(change: Change, policy: GuardPolicy): Verdict {
   const rules: [name: string, run: () => Finding[]][] = [
@@ -25,7 +27,7 @@ export function guardChange(change: Change, policy: GuardPolicy): Verdict {
   ];
   const findings = rules.flatMap(([name, run]) => runRule(name, run));
   const safe = findings
-    .map((finding) => withoutSecrets(finding, policy))
+    .map((finding) => postable(finding, policy))
     .sort((a, b) => order[a.severity] - order[b.severity]);
   const decision = safe.some(({ severity }) => severity === "block")
     ? "block"
@@ -45,7 +47,7 @@ function runRule(name: string, run: () => Finding[]): Finding[] {
   }
 }
 
-function withoutSecrets(finding: Finding, { redactor }: GuardPolicy): Finding {
+function postable(finding: Finding, { redactor }: GuardPolicy): Finding {
   const path =
     finding.path === undefined
       ? undefined
@@ -53,7 +55,17 @@ function withoutSecrets(finding: Finding, { redactor }: GuardPolicy): Finding {
         ? "(a path that contains a secret)"
         : finding.path;
   const message = hides(finding.message, redactor) ? "(what was found contains a secret)" : finding.message;
-  return { ...finding, ...(path === undefined ? {} : { path }), message };
+  return { ...finding, ...(path === undefined ? {} : { path: oneLine(path) }), message: harmless(message) };
+}
+
+/** It names tests and scripts as a model called them, and is posted (security.md M7). */
+function harmless(message: string): string {
+  return neutralise(message, { allowHosts: [], maxBytes: 2_000 });
+}
+
+/** So that a path that is shown in a code span stays in it. */
+function oneLine(path: string): string {
+  return path.replaceAll(/[`\r\n]/g, "'");
 }
 
 function hides(text: string, redactor: GuardPolicy["redactor"]): boolean {

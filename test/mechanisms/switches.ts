@@ -291,6 +291,15 @@ export const switches: readonly Switch[] = [
     named: "missingQuotes returns a quote that is not there",
   },
   {
+    id: "M7c",
+    without: "the neutralising of names that the guard says",
+    file: "src/policy/guard.ts",
+    find: "return neutralise(message, { allowHosts: [], maxBytes: 2_000 });",
+    replace: "return message;",
+    test: "test/policy/guard.test.ts",
+    named: "says names that a model chose",
+  },
+  {
     id: "M8a",
     without: "the dollars of the day",
     file: "src/pipeline/steps/authorise-trigger.ts",

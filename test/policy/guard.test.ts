@@ -347,3 +347,17 @@ describe("guardChange", () => {
     );
   });
 });
+
+describe("guardChange and what is posted of it", () => {
+  it("says names that a model chose without mentioning, closing or leaving the line", () => {
+    const newText = 'test.skip("fixes #7 for @everyone ![x](https://evil.example/x)", () => { expect(1).toBe(2); });\n';
+    const path = "test/a` @everyone\n\n.github/b.test.ts";
+    const { findings } = judge({
+      files: [file({ path, newText }), file({ path: `.env\r\r@everyone`, newText: "A=1" })],
+    });
+    const said = findings.map(({ message }) => message).join("\n");
+    expect(said).toContain("is skipped");
+    expect(said).not.toMatch(/@everyone|fixes #7|!\[|https:/);
+    expect(findings.map((finding) => finding.path).join("")).not.toMatch(/[`\r\n]/);
+  });
+});
