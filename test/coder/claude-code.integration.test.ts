@@ -134,6 +134,7 @@ describe.skipIf(left(missing))(`claudeCodeCoder with the real program${missing ?
     expect(request.turns.length).toBeGreaterThan(1);
     expect(model.requests).toHaveLength(4);
     expect(request.told).toEqual(["write file-0", "write file-1", "write file-2"]);
+    expect(JSON.stringify(model.requests[3]!.body.messages).split("Fix a.txt.")).toHaveLength(2);
     const { transcript } = request.turns.at(-1)!;
 
     await model.close();
