@@ -112,7 +112,10 @@ async function peakOfJobs(directory: string, github: GitHubProcess, server: Serv
 async function allEnded(server: ServerProcess): Promise<void> {
   const until = Date.now() + jobsMinutes * 60_000;
   for (;;) {
-    const done = (await server.log()).filter(({ msg }) => msg === "step done");
+    const all = (await server.log()).filter(({ msg }) => msg === "step done");
+    // The pull requests that they open start runs too, which nobody wants here.
+    const builds = new Set(all.filter(({ step }) => step === "read-repository#1").map(({ runKey }) => runKey));
+    const done = all.filter(({ runKey }) => builds.has(runKey));
     const count = (name: string) => done.filter(({ step }) => step === `${name}#1`).length;
     if (count("report-outcome") === jobs) {
       if (count("open-pull-request") === jobs) return;

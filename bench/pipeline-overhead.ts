@@ -79,9 +79,11 @@ async function timeRun(github: GitHubProcess, server: ServerProcess): Promise<Ti
   const { at } = await github.ask({ do: "label-issue", repository, webhookUrl: server.webhookUrl });
   if (at === undefined) throw new Error("The local GitHub did not say when the label was set");
   const isNew = ({ runKey }: LogLine) => runKey !== undefined && !known.has(runKey);
+  // The pull request that it opens starts a run too, which nobody wants here.
+  const build = await logged(server, (line) => isNew(line) && line.step === "read-repository#1", 120);
   const last = await logged(
     server,
-    (line) => isNew(line) && line.msg === "step done" && line.step === "report-outcome#1",
+    (line) => line.runKey === build.runKey && line.msg === "step done" && line.step === "report-outcome#1",
     120,
   );
   const steps = (await server.log()).filter(({ runKey, msg }) => runKey === last.runKey && msg === "step done");
