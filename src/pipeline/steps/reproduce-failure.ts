@@ -11,6 +11,7 @@ import { fitting } from "./support/fitting.ts";
 import { configOf, openJob } from "./support/repository.ts";
 
 const maxDetected = 12;
+const maxBytesOfCommand = 4_000;
 const maxBytesOfCommands = 6_000;
 
 /**
@@ -21,7 +22,7 @@ export const reproduceFailure = defineStep({
   name: "reproduce-failure",
   input: z.object({ base: Base, pull: PullFacts, commands: z.array(z.string()) }),
   output: Reproduction,
-  async run({ base, pull, commands: named }, deps, ctx) {
+  async run({ base, pull, commands: scriptsOfLogs }, deps, ctx) {
     if (deps.sandbox.backend !== "none") {
       const { passed, advice } = await deps.sandbox.selfTest();
       if (!passed)
@@ -48,17 +49,15 @@ export const reproduceFailure = defineStep({
       .map((command) => ({ ...command, timeoutSeconds: Math.min(command.timeoutSeconds, timeoutSeconds) }));
     // What the detection knows too is run as it runs it, so that its report is read.
     const asDetected = (script: string) => detected.find(({ name, directory }) => name === script && directory === ".");
-    const scripts = [...new Set(named.map((script) => script.trim()).filter(isRunnable))].map(
+    const scripts = [...new Set(scriptsOfLogs.map((script) => script.trim()).filter(isRunnable))].map(
       (run): Command => asDetected(run) ?? { name: nameOf(run), run, directory: ".", timeoutSeconds },
     );
-    const red = await redOf(deps, ctx, job, pull.headSha, scripts);
-    if (red.length > 0) return found(red);
-    const others = await redOf(deps, ctx, job, pull.headSha, detected.slice(0, maxDetected));
-    if (others.length > 0) return found(others);
-    const reason =
-      scripts.length + detected.length === 0
-        ? "No command was found that could be run here."
-        : "Here, the same commands pass.";
+    const named = await tryAll(deps, ctx, job, pull.headSha, scripts);
+    if (named.red.length > 0) return found(named.red);
+    const others = await tryAll(deps, ctx, job, pull.headSha, detected.slice(0, maxDetected));
+    if (others.red.length > 0) return found(others.red);
+    const green = named.green + others.green;
+    const reason = whyNotRed(green, named.untried + others.untried);
     return { kind: "not-reproduced" as const, reason };
   },
 });
@@ -78,32 +77,55 @@ interface Red {
   summary: string;
 }
 
-/** Those that fail by what they check. A program that is not there (127) says nothing about the code. */
-async function redOf(
+interface Tried {
+  red: Red[];
+  green: number;
+  /** What could not be run here, or not to its end. */
+  untried: number;
+}
+
+function whyNotRed(green: number, untried: number): string {
+  if (green + untried === 0) return "No command was found that could be run here.";
+  if (green === 0) return "What failed cannot be run here.";
+  return untried === 0 ? "Here, the same commands pass." : "Here, those of the commands pass that can be run.";
+}
+
+/** Which fail by what they check. A program that is not there (127) says nothing about the code. */
+async function tryAll(
   deps: Deps,
   ctx: StepContext,
   job: Job,
   sha: string,
   commands: readonly Command[],
-): Promise<Red[]> {
-  const red: Red[] = [];
+): Promise<Tried> {
+  const tried: Tried = { red: [], green: 0, untried: 0 };
   for (const command of commands) {
     // One that is cut off by the end of this step says nothing about the code.
     const leftSeconds = (ctx.deadline.getTime() - Date.now()) / 1000 - 30;
-    if (leftSeconds < 10) break;
+    if (leftSeconds < 10 || Buffer.byteLength(JSON.stringify(command.run)) > maxBytesOfCommand) {
+      tried.untried += 1;
+      continue;
+    }
     ctx.progress({ message: `reproduce: ${command.name}` });
     const { result, report } = await runCommand(deps, ctx, job, command);
     await job.reset(sha);
     const { exitCode = null, stdout, stderr } = result;
-    if (result.kind === "ok" || result.kind === "refused" || exitCode === 127 || exitCode === 126) continue;
-    if (result.kind === "timed-out" && command.timeoutSeconds > leftSeconds) continue;
+    const wasCutOff = result.kind === "timed-out" && command.timeoutSeconds > leftSeconds;
+    if (result.kind === "ok") {
+      tried.green += 1;
+      continue;
+    }
+    if (result.kind === "refused" || exitCode === 127 || exitCode === 126 || wasCutOff) {
+      tried.untried += 1;
+      continue;
+    }
     const distilled = distilFailure(
       { name: command.name, exitCode, timedOut: result.kind === "timed-out", stdout, stderr, report },
       500,
     );
-    red.push({ command, summary: distilled.excerpt });
+    tried.red.push({ command, summary: distilled.excerpt });
   }
-  return red;
+  return tried;
 }
 
 function found(red: Red[]) {
@@ -111,11 +133,9 @@ function found(red: Red[]) {
     kind: "reproduced" as const,
     setup: false,
     commands: fitting(
-      red
-        .filter(({ command }) => command.run.length <= 4_000)
-        .map(({ command: { name, run, directory, timeoutSeconds } }) => ({
-          ...{ name: name.slice(0, 200), run, directory, timeoutSeconds },
-        })),
+      red.map(({ command: { name, run, directory, timeoutSeconds } }) => ({
+        ...{ name: name.slice(0, 200), run, directory, timeoutSeconds },
+      })),
       maxBytesOfCommands,
     ).slice(0, 6),
     summary: red
