@@ -185,6 +185,15 @@ describe.skipIf(left(noBubblewrap))(
       }
     });
 
+    test("code is refused before anything is run where a repository allows other models alone", async () => {
+      const { at, coder } = await crashing("touch ran; exit 1");
+      const elsewhere = codeRequest(at, { prompt: { ...prompt, allowedModels: ["openai/gpt-6-sol"] } });
+      await expect(coder.code(elsewhere)).rejects.toThrow("models.allowed");
+      expect(await readdir(at.directory)).toEqual([]);
+      const allowed = codeRequest(at, { prompt: { ...prompt, allowedModels: ["anthropic"] } });
+      expect(await coder.code(allowed)).toMatchObject({ kind: "gave-up" });
+    });
+
     test("code says how a program ended that crashed, and keeps what it wrote", async () => {
       const { at, coder } = await crashing("echo half > half.txt; echo 'Segmentation fault' >&2; exit 139");
       const result = await coder.code(codeRequest(at));
