@@ -155,6 +155,26 @@ describe("Fix: what is not pushed", { timeout: 240_000 }, () => {
     expect(await pushedOn(s, failed)).toBe("");
   });
 
+  test("a head that somebody moved while the fix was written is left as it is", async ({ start }) => {
+    let push = async () => "";
+    const mend = fixing(underscores.mended);
+    const s = await start({
+      config: fixes(),
+      model: async (asked) => {
+        if (asked.stage !== "analyse-failure" && asked.turn === 0) await push();
+        return mend(asked);
+      },
+    });
+    push = () =>
+      s.github.as("maintainer").push(s.name, { branch: "feature", message: "feat: more", files: { "MORE.md": "" } });
+    const failed = await failedPull(s, underscores);
+    const run = await fixEnded(s, failed.number);
+    expect(run.outcome).toMatchObject({ kind: "superseded" });
+    expect(await pushedOn(s, failed)).toBe("feat: more");
+    expect(repliesOf(s, failed.number)).toEqual([]);
+    expect(fixCheckRun(s, failed.headSha)).toMatchObject({ conclusion: "neutral", actions: [] });
+  });
+
   test("a fork's pull request gets the fix as a patch, and nothing is pushed or run again", async ({ start }) => {
     const s = await start({ config: fixes("authors: all"), model: fixing(underscores.mended) });
     const fork = await s.github.createRepository({ owner: "stranger", name: "text-tools", forkOf: s.name });

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect } from "vitest";
+import { workKeyOf } from "../../src/pipeline/run-key.ts";
 import { repliesOf, type Scenario } from "../support/scenario.ts";
 import {
   actionsLog,
@@ -34,7 +35,17 @@ describe("Fix: what is red in the sandbox, and green after it, is pushed to the 
   test("a failing test (JavaScript)", async ({ start }) => {
     const s = await start({ config: fixes(), model: fixing(underscores.mended) });
     const failed = await failedPull(s, underscores);
+    // As if this App had opened it: what continues it goes by where we left it.
+    const subject = { repositoryId: s.repository.entity.id, number: failed.number };
+    const { pullRequests } = s.app.worker.store;
+    const workKey = workKeyOf({ ...subject, subject: { kind: "pull-request", number: failed.number } });
+    await pullRequests.put({
+      ...{ ...subject, workKey, headSha: failed.headSha, branch: failed.branch, issueNumber: 1 },
+      ...{ state: "open", ciWaits: false, baseRef: "main", nodeId: "PR_1", url: s.github.url },
+    });
     await expectFixed(s, failed, "fix: join words with a dash", "npm test");
+    const head = (await s.repository.git("rev-parse", failed.branch)).trim();
+    expect(await pullRequests.byNumber(subject.repositoryId, failed.number)).toMatchObject({ headSha: head });
     expect(await s.repository.file("src/slugify.js", failed.branch)).toContain('+/g, "-")');
     // The commit names nobody who did not ask for it.
     expect(await s.repository.git("log", "-1", "--format=%an%n%B", failed.branch)).not.toMatch(/Co-authored-by/);
