@@ -115,5 +115,5 @@ function largeChange(): Record<string, string> {
 }
 
 function tokensOf({ body }: RawRequest): number {
-  return estimateTokens(JSON.stringify([body.system, body.messages]));
+  return estimateTokens(JSON.stringify(body));
 }

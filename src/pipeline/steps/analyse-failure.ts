@@ -15,7 +15,8 @@ import { explanation } from "./support/explain-failure.ts";
 import { promptFor } from "./support/prompt.ts";
 import { configOf, repositoryRef } from "./support/repository.ts";
 
-const maxDiffBytes = 8_000;
+// With log, context, schema and our own text a request stays below 12,000 tokens (figure fix.input).
+const maxDiffBytes = 5_500;
 /** An analysis whose quotes the log does not have is believed no more than this. */
 const confidenceWithoutEvidence = 40;
 

@@ -21,7 +21,7 @@ export function explanation(analysis: FailureAnalysis, evidenceHolds: boolean): 
           "",
           `**Files**: ${analysis.files
             .slice(0, 8)
-            .map((path) => `\`${path.replaceAll(/[`\n]/g, "'")}\``)
+            .map((path) => `\`${path.replaceAll(/[`\r\n]/g, "'")}\``)
             .join(", ")}`,
         ]),
   ].join("\n");
