@@ -99,6 +99,17 @@ export async function pushedOn(s: Scenario, { headSha, branch }: FailedPull): Pr
   return s.repository.git("log", "--format=%s", `${headSha}..${branch}`);
 }
 
+/** The answer to each effect of each run is lost once, so that its step is done again. */
+export function eachAnswerLostOnce(): NonNullable<StartOptions>["effectFault"] {
+  const lost = new Set<string>();
+  return ({ name, runKey, when }) => {
+    const effect = `${runKey} ${name}`;
+    if (when === "before" || lost.has(effect)) return;
+    lost.add(effect);
+    throw new Error(`The answer to ${name} was lost`);
+  };
+}
+
 /** Writes of the App to GitHub, apart from tokens. */
 export function writes({ github }: Scenario): string[] {
   return github.requests

@@ -2,6 +2,7 @@ import { describe, expect } from "vitest";
 import { finish, repliesOf, type Scenario, useTools } from "../support/scenario.ts";
 import {
   actionsLog,
+  eachAnswerLostOnce,
   failedPull,
   failureAnalysis,
   fixCheckRun,
@@ -46,6 +47,7 @@ describe("Fix: whose fault it is", { timeout: 240_000 }, () => {
     const s = await start({
       config: fixes(),
       model: fixing([["read", { file_path: "src/slugify.js" }]], { category: "flaky", fixable: false }),
+      effectFault: eachAnswerLostOnce(),
     });
     const maintainer = s.github.as("maintainer");
     const headSha = await maintainer.push(s.name, {

@@ -4,6 +4,7 @@ import { workKeyOf } from "../../src/pipeline/run-key.ts";
 import { repliesOf, type Scenario } from "../support/scenario.ts";
 import {
   actionsLog,
+  eachAnswerLostOnce,
   type FailedPull,
   failedPull,
   fixCheckRun,
@@ -32,8 +33,11 @@ async function expectFixed(s: Scenario, failed: FailedPull, subject: string, com
 describe("Fix: what is red in the sandbox, and green after it, is pushed to the pull request's branch", {
   timeout: 240_000,
 }, () => {
-  test("a failing test (JavaScript)", async ({ start }) => {
-    const s = await start({ config: fixes(), model: fixing(underscores.mended) });
+  test("a failing test (JavaScript), once, although the answer to each write is lost", async ({ start }) => {
+    const s = await start({
+      ...{ config: fixes(), model: fixing(underscores.mended) },
+      effectFault: eachAnswerLostOnce(),
+    });
     const failed = await failedPull(s, underscores);
     // As if this App had opened it: what continues it goes by where we left it.
     const subject = { repositoryId: s.repository.entity.id, number: failed.number };
