@@ -93,6 +93,11 @@ export function createChecks(db: Db): Pick<Store, "checks" | "analyses" | "offer
         const { repositoryId, pullNumber, headSha, content, state, decidedBy } = row;
         return { runKey, repositoryId, pullNumber, headSha, content, state, decidedBy: decidedBy ?? undefined };
       },
+      waits: async (repositoryId, pullNumber, headSha) => {
+        const here = and(eq(offers.repositoryId, repositoryId), eq(offers.pullNumber, pullNumber));
+        const open = and(here, eq(offers.headSha, headSha), eq(offers.state, "open"));
+        return (await db.select({ runKey: offers.runKey }).from(offers).where(open).limit(1)).length > 0;
+      },
       decide: async (runKey, state, decidedBy) => {
         const decided = await db
           .update(offers)

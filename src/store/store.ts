@@ -247,6 +247,8 @@ export interface Store {
   offers: {
     put(row: Omit<OfferRow, "state" | "decidedBy">): Promise<void>;
     get(runKey: string): Promise<OfferRow | undefined>;
+    /** Whether one waits for a decision at this head. */
+    waits(repositoryId: number, pullNumber: number, headSha: string): Promise<boolean>;
     /** False when it was decided on before. */
     decide(runKey: string, state: "applied" | "rejected", by: string): Promise<boolean>;
   };

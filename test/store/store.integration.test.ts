@@ -196,11 +196,18 @@ function storeSuite(open: () => Promise<OpenStore>): void {
     await store.offers.put(offer);
     await store.offers.put({ ...offer, content: { change: "another" } });
     expect(await store.offers.get("run-of-offer")).toEqual({ ...offer, state: "open", decidedBy: undefined });
+    const waiting = () => store.offers.waits(repositoryId, 3, "a");
+    expect([await waiting(), await store.offers.waits(repositoryId, 3, "b")]).toEqual([true, false]);
+    expect([await store.offers.waits(repositoryId, 4, "a"), await store.offers.waits(1, 3, "a")]).toEqual([
+      false,
+      false,
+    ]);
     const decided = await Promise.all([
       store.offers.decide("run-of-offer", "applied", "one"),
       store.offers.decide("run-of-offer", "rejected", "two"),
     ]);
     expect(decided.toSorted()).toEqual([false, true]);
+    expect(await waiting()).toBe(false);
     expect(await store.offers.get("run-of-offer")).toMatchObject(
       decided[0] ? { state: "applied", decidedBy: "one" } : { state: "rejected", decidedBy: "two" },
     );

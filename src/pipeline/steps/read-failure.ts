@@ -24,7 +24,7 @@ export const FailureLog = z.object({ checks: z.array(z.string()), log: z.string(
 
 /**
  * Reads what fails on the pinned head now, distils its logs and counts the failures (F2, F3). A check that another run
- * looked into since it failed is left out, and so is, unless a person asks, one that has not failed often enough. Only where
+ * looked into since it failed is left out, all are while a fix for this head waits for a decision, and so is, unless a person asks, one that has not failed often enough. Only where
  * something is left the check run begins, so that the buttons of an earlier run at this head stay. Safe to repeat.
  */
 export const readFailure = defineStep({
@@ -51,6 +51,11 @@ export const readFailure = defineStep({
     // A workflow that could not start has no job that fails: nothing is green by accident.
     if (failing.length === 0)
       return ended({ kind: "no-change-needed", reason: "No check of this head fails now that could be looked into." });
+    const isState = ctx.intent.trigger.kind === "state";
+    const { repositoryId } = ctx.intent.work;
+    // The comment and the check run of this head have its patch and its buttons. A fork's has no button.
+    if (isState && !pull.fork && (await deps.store.offers.waits(repositoryId, pull.number, pull.headSha)))
+      return ended({ kind: "no-change-needed", reason: "A fix for this head waits for a decision." });
     const asked = await checksToLookInto(deps, ctx, base, pull, failing);
     if (asked.length === 0)
       return ended({
