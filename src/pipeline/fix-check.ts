@@ -62,10 +62,10 @@ export const fixCheck: Pipeline = async (run) => {
     case "hand-over":
       return handOver(settled.reason);
     case "offer":
-      return run.step("offer-fix", { ...made, reason: settled.reason });
+      return run.step("offer-fix", { ...made, reason: settled.reason, notes: settled.notes });
     case "publish": {
       const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
-      if (published.kind !== "ended") return run.step("report-fix", { ...made, published });
+      if (published.kind !== "ended") return run.step("report-fix", { ...made, published, notes: settled.notes });
       const { kind, reason, detail } = published.outcome;
       return kind === "failed" ? handOver(reason, detail) : published.outcome;
     }

@@ -7,7 +7,7 @@ import { defineStep } from "../step.ts";
 import { Base, Change, FailedCheckRef, type Offer, Plan, PullFacts, Reproduction, Verdict } from "./shapes.ts";
 import { buttonsFor } from "./support/check-voice.ts";
 import { agentSummary } from "./support/describe.ts";
-import { causeOf, checkNames, verificationOf } from "./support/fix-text.ts";
+import { causeOf, checkNames, verificationOf, worthALook } from "./support/fix-text.ts";
 import { fileNotice } from "./support/notify.ts";
 import { configOf, openJob, place } from "./support/repository.ts";
 
@@ -28,12 +28,14 @@ export const offerFix = defineStep({
     change: Change,
     verdict: Verdict,
     reproduction: Reproduction,
+    /** What else is worth a look. */
+    notes: z.array(z.string()).max(10),
     reason: z.string(),
   }),
   output: Outcome,
-  async run({ base, pull, checks, plan, change, verdict, reproduction, reason }, deps, ctx) {
+  async run({ base, pull, checks, plan, change, verdict, reproduction, notes, reason }, deps, ctx) {
     const { repositoryId, owner, repo } = ctx.intent.work;
-    const content: Offer = { base, checks, plan, change, verdict, reproduction };
+    const content: Offer = { base, checks, plan, change, verdict, reproduction, notes };
     await deps.store.offers.put({
       runKey: ctx.runKey,
       repositoryId,
@@ -50,6 +52,7 @@ export const offerFix = defineStep({
       "",
       ...(summary === "" ? [] : [summary, ""]),
       verificationOf(change, reproduction),
+      ...worthALook(verdict, notes),
     ].join("\n");
     const shownPatch = [
       "<details><summary>The patch</summary>",

@@ -6,7 +6,7 @@ import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
 import { Base, Change, FailedCheckRef, Plan, Published, PullFacts, Reproduction, Verdict } from "./shapes.ts";
 import { agentSummary } from "./support/describe.ts";
-import { causeOf, checkNames, verificationOf } from "./support/fix-text.ts";
+import { causeOf, checkNames, verificationOf, worthALook } from "./support/fix-text.ts";
 import { place } from "./support/repository.ts";
 
 /** Says on the pull request what was pushed and how it was verified; the attempts at this head count for the new one. Safe to repeat. */
@@ -20,10 +20,12 @@ export const reportFix = defineStep({
     change: Change,
     verdict: Verdict,
     reproduction: Reproduction,
+    /** What else is worth a look. */
+    notes: z.array(z.string()).max(10),
     published: Published,
   }),
   output: Outcome,
-  async run({ pull, checks, plan, change, verdict, reproduction, published }, deps, ctx) {
+  async run({ pull, checks, plan, change, verdict, reproduction, notes, published }, deps, ctx) {
     await deps.store.checks.followPush(ctx.intent.work.repositoryId, pull.headSha, published.sha);
     // What continues a pull request of ours later on goes by where we left it.
     const own = await deps.store.pullRequests.byNumber(ctx.intent.work.repositoryId, pull.number);
@@ -33,7 +35,6 @@ export const reportFix = defineStep({
     const by = `${published.sha.slice(0, 12)}${applied ? `, applied by ${ctx.intent.actor.login}` : ""}`;
     const reason = `${checkNames(checks)} ${checks.length === 1 ? "is" : "are"} mended by ${by}.`;
     const summary = neutralise(await agentSummary(deps, change), { allowHosts: [], maxBytes: 3_000 });
-    const notes = verdict.findings.filter(({ severity }) => severity !== "block").map(({ message }) => `- ${message}`);
     const detail = [
       await causeOf(deps, plan),
       "",
@@ -41,7 +42,7 @@ export const reportFix = defineStep({
       "**How it was verified**",
       "",
       verificationOf(change, reproduction),
-      ...(notes.length === 0 ? [] : ["", "**Worth a look**", "", ...notes.slice(0, 10)]),
+      ...worthALook(verdict, notes),
     ].join("\n");
     const octokit = await ctx.github({ issues: "write", pull_requests: "write" });
     const text = `✅ **${reason}**\n\n${detail}`;

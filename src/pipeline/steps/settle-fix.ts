@@ -1,10 +1,14 @@
 import { z } from "zod";
 import { FailureAnalysis } from "../../agent/schemas.ts";
+import { changedExports } from "../../policy/exported-api.ts";
 import { whyOffer } from "../../policy/route-fix.ts";
 import { defineStep } from "../step.ts";
 import { ciWaitsFor } from "./publish-change.ts";
 import { Base, Change, PullFacts, Reproduction, Verdict } from "./shapes.ts";
 import { configOf, openJob } from "./support/repository.ts";
+
+/** What a person should look at although it is pushed: what others can use and would find different (F7). */
+const Notes = z.array(z.string()).max(10);
 
 /**
  * What becomes of a fix that was written (F6, F7): pushed when what was red is green and the configuration agrees, offered
@@ -27,8 +31,8 @@ export const settleFix = defineStep({
     }),
   }),
   output: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("publish") }),
-    z.object({ kind: z.literal("offer"), reason: z.string() }),
+    z.object({ kind: z.literal("publish"), notes: Notes }),
+    z.object({ kind: z.literal("offer"), reason: z.string(), notes: Notes }),
     z.object({ kind: z.literal("hand-over"), reason: z.string() }),
   ]),
   async run({ base, pull, change, verdict, reproduction, analysis }, deps, ctx) {
@@ -60,7 +64,10 @@ export const settleFix = defineStep({
         },
         fix,
       );
-    return reason === undefined ? { kind: "publish" as const } : { kind: "offer" as const, reason };
+    const notes = changedExports(files)
+      .slice(0, 10)
+      .map((note) => note.slice(0, 300));
+    return reason === undefined ? { kind: "publish" as const, notes } : { kind: "offer" as const, reason, notes };
   },
 });
 

@@ -235,5 +235,6 @@ export const Offer = z.object({
   change: Change,
   verdict: Verdict,
   reproduction: Reproduction,
+  notes: z.array(z.string()).max(10),
 });
 export type Offer = z.infer<typeof Offer>;

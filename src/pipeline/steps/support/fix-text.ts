@@ -1,6 +1,6 @@
 import { neutralise } from "../../../policy/neutralise.ts";
 import type { Deps } from "../../deps.ts";
-import { type Change, type FailedCheckRef, type Plan, type Reproduction, Task } from "../shapes.ts";
+import { type Change, type FailedCheckRef, type Plan, type Reproduction, Task, type Verdict } from "../shapes.ts";
 import { commandLabel } from "./commands.ts";
 import { readDocument } from "./documents.ts";
 
@@ -24,6 +24,13 @@ export function verificationOf(change: Change, reproduction: Reproduction): stri
   if (reproduction.kind === "not-reproduced")
     return [`The failure could not be reproduced. ${reproduction.reason}`, "", ...lines].join("\n");
   return lines.join("\n");
+}
+
+/** What the guard says of a change that it lets through, and what others would find different. */
+export function worthALook({ findings }: Verdict, notes: readonly string[]): string[] {
+  const said = findings.filter(({ severity }) => severity !== "block").map(({ message }) => message);
+  const all = [...said, ...notes].map((note) => `- ${note}`);
+  return all.length === 0 ? [] : ["", "**Worth a look**", "", ...all.slice(0, 12)];
 }
 
 /** Why it failed, in one paragraph. */
