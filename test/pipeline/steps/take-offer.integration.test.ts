@@ -31,6 +31,7 @@ const content = {
   change: { sha: "d".repeat(40), attempts: 1 },
   verdict: { kind: "judged", decision: "pass", findings: [] },
   reproduction: { kind: "not-reproduced", reason: "It passes here." },
+  notes: [],
 };
 
 describe("takeOffer", () => {
