@@ -47,12 +47,12 @@ export interface FailedPull {
 /** A pull request by the maintainer on which a workflow ends with this log. */
 export async function failedPull(
   s: Scenario,
-  change: { files: Files; log: string; job?: string; branch?: string },
+  change: { files: Files; log: string; job?: string; branch?: string; title?: string },
 ): Promise<FailedPull> {
-  const { branch = "feature", job = "test", log, files } = change;
+  const { branch = "feature", job = "test", title = "Mine", log, files } = change;
   const maintainer = s.github.as("maintainer");
   const headSha = await maintainer.push(s.name, { branch, message: "feat: mine", files });
-  const pull = await maintainer.openPullRequest(s.name, { title: "Mine", head: branch });
+  const pull = await maintainer.openPullRequest(s.name, { title, head: branch });
   const run = maintainer.workflowRun(s.name, {
     ...{ headBranch: branch, headSha, event: "pull_request" },
     jobs: [{ name: job, conclusion: "failure", log }],

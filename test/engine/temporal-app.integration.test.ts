@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { failedPull, fixEnded, fixes, fixing, pushedOn, underscores } from "../e2e/failed-checks.ts";
 import { type Postgres, postgresAvailable, startPostgres } from "../support/postgres.ts";
 import { analysis, finish, simpleWork } from "../support/scenario.ts";
 import { startTemporal, type TemporalServer, temporalAvailable, temporalMissing } from "../support/temporal.ts";
@@ -76,5 +77,23 @@ describe.skipIf(!available)(`the App on Temporal (${temporalMissing})`, { timeou
       for await (const { workflowId } of s.client.workflow.list({ query })) found.push(workflowId);
       return found.includes(run.runKey);
     });
+  });
+
+  test("a failed check becomes a fix, and no text of log, pull request or model is in its history", async () => {
+    const words = { title: canary("Title"), job: canary("Job"), log: canary("Log"), cause: canary("Cause") };
+    const s = await start({
+      config: fixes(),
+      model: fixing(underscores.mended, { rootCause: words.cause, title: `join ${words.cause} with a dash` }),
+    });
+    const failed = await failedPull(s, {
+      ...{ files: underscores.files, job: words.job, title: words.title },
+      log: `${underscores.log}\n${words.log}`,
+    });
+    const run = await fixEnded(s, failed.number);
+    expect(run.outcome).toMatchObject({ kind: "fixed" });
+    expect(await pushedOn(s, failed)).toContain(words.cause);
+    const text = wordsOf(await historyOf(s.client.workflow.getHandle(run.runKey)));
+    expect(text).toContain(`\\"runKey\\":\\"${run.runKey}\\"`);
+    for (const word of [...Object.values(words), "slugify", "npm test"]) expect(text).not.toContain(word);
   });
 });
