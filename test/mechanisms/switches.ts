@@ -302,7 +302,7 @@ export const switches: readonly Switch[] = [
   {
     id: "M8a",
     without: "the dollars of the day",
-    file: "src/pipeline/steps/authorise-trigger.ts",
+    file: "src/pipeline/steps/support/admission.ts",
     find: "const first = used.find(([exceeded]) => exceeded);",
     replace: "const first = used.find(() => false);",
     test: "test/e2e/build.integration.test.ts",
