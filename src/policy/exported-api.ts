@@ -32,7 +32,7 @@ export function changedExports(files: readonly FileChange[]): string[] {
     return [...before].flatMap(([name, signature]) => {
       const now = after.get(name);
       if (now === signature) return [];
-      const shown = `\`${name}\` in \`${path.replaceAll("`", "'")}\``;
+      const shown = `\`${name}\` in \`${path.replaceAll(/[`\r\n]/g, "'")}\``;
       return [now === undefined ? `${shown} is not exported any more.` : `${shown} has another signature.`];
     });
   });
