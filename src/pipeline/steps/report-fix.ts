@@ -33,7 +33,7 @@ export const reportFix = defineStep({
       await deps.store.pullRequests.put({ ...own, headSha: published.sha, ciWaits: published.ciWaits });
     const applied = ctx.intent.pipeline === "apply-fix";
     const by = `${published.sha.slice(0, 12)}${applied ? `, applied by ${ctx.intent.actor.login}` : ""}`;
-    const reason = `${checkNames(checks)} ${checks.length === 1 ? "is" : "are"} mended by ${by}.`;
+    const reason = whatIsClaimed(checks, reproduction, by);
     const summary = neutralise(await agentSummary(deps, change), { allowHosts: [], maxBytes: 3_000 });
     const detail = [
       await causeOf(deps, plan),
@@ -57,3 +57,13 @@ export const reportFix = defineStep({
     };
   },
 });
+
+/** No more than was seen: what was not red here before cannot be said to be mended. */
+function whatIsClaimed(checks: readonly FailedCheckRef[], reproduction: Reproduction, by: string): string {
+  const names = checkNames(checks);
+  const red =
+    reproduction.kind === "reproduced" ? Math.max(reproduction.commands.length, reproduction.setup ? 1 : 0) : 0;
+  if (red >= checks.length) return `${names} ${checks.length === 1 ? "is" : "are"} mended by ${by}.`;
+  const seen = red === 0 ? "the failure could not be reproduced here" : "not every failure could be reproduced here";
+  return `A fix for ${names} was pushed as ${by}; ${seen}.`;
+}
