@@ -50,6 +50,10 @@ describe.each(ways)("%s with %s", { timeout: 300_000 }, (main, address) => {
       child.lines().find((line) => line.msg === "run ended" && line["pipeline"] === "issue-to-pr"),
     );
     expect(ended).toMatchObject({ outcome: "ready", pullRequest: pull });
+    // That the pull request was opened is looked at too, and ends at once where reviews are off.
+    await child.until("the review's last line", () =>
+      child.lines().find((line) => line.msg === "run ended" && line["pipeline"] === "review-pr"),
+    );
 
     const { deliveryId, runKey } = ended;
     const labeled = stage.github.deliveries.find(
