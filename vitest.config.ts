@@ -16,8 +16,8 @@ const plugins = process.env["WITHOUT"] === undefined ? [] : [without(process.env
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers, and wait for them
-// half of the time: three files at once on two cores; heavy ones keep company with one another alone, and those that measure
-// time with none.
+// half of the time: four files at once on two cores; heavy ones, which wait for longer, keep company with one another alone, and
+// those that measure time with none.
 export default defineConfig({
   test: {
     projects: [
@@ -39,7 +39,7 @@ export default defineConfig({
           name: "integration",
           include: [integration],
           exclude: [...alone, ...heavy, fixtures],
-          maxWorkers: 3,
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
           ...patient,
         },
@@ -50,7 +50,7 @@ export default defineConfig({
           name: "integration-heavy",
           include: heavy,
           exclude: [fixtures],
-          maxWorkers: 3,
+          maxWorkers: 5,
           sequence: { groupOrder: 2 },
           ...patient,
         },
