@@ -91,6 +91,8 @@ test("flush edits at once what was to be edited soon, and knows nothing of it af
   );
   projector.touch(runKey);
   await projector.flush();
-  expect(body()).toBe(edited);
+  // The same words again, but for the seconds that went by.
+  const withoutSeconds = (text: string) => text.replaceAll(/\b\d+ s\b/g, "n s");
+  expect(withoutSeconds(body())).toBe(withoutSeconds(edited));
   await projector.close();
 });
