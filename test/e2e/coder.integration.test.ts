@@ -3,6 +3,27 @@ import { bubblewrapMissing } from "../sandbox/available.ts";
 import { claudeCodeAvailable, claudeCodeMissing, claudeCodeProgram } from "../support/claude-code.ts";
 import { analysis, finish, pullOf, type Scenario, startScenario, statusesOf, useTools } from "../support/scenario.ts";
 
+/** As Claude Code's own tool takes it. */
+const edit = (path: string, from: string, to: string): [string, Record<string, unknown>] => [
+  "Edit",
+  { file_path: path, old_string: from, new_string: to },
+];
+const spelledOut = [
+  edit("src/slugify.js", ".toLowerCase()", '.toLowerCase()\n    .replaceAll("ß", "ss")'),
+  edit(
+    "test/slugify.test.js",
+    'test("slugify drops',
+    'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
+  ),
+];
+/** The model reads both files, edits them, and says what it did. */
+function spellOut(messages: unknown[]) {
+  const last = JSON.stringify(messages.at(-1));
+  if (last.includes("has been updated")) return finish("`ß` becomes `ss`.");
+  if (last.includes("tool_result")) return useTools(...spelledOut);
+  return useTools(["Read", { file_path: "src/slugify.js" }], ["Read", { file_path: "test/slugify.test.js" }]);
+}
+
 const missing = claudeCodeAvailable ? bubblewrapMissing() : claudeCodeMissing;
 let s: Scenario;
 afterEach(() => s.close());
@@ -11,28 +32,13 @@ test.skipIf(missing !== undefined && process.env.CI !== "true")(
   `Claude Code makes a pull request out of an issue, and /code goes on in the same conversation${missing ? ` (${missing})` : ""}`,
   { timeout: 240_000 },
   async () => {
-    const edit = (path: string, from: string, to: string): [string, Record<string, unknown>] => [
-      ...(["Edit", { file_path: path, old_string: from, new_string: to }] as [string, Record<string, unknown>]),
-    ];
     s = await startScenario({
       environment: { MILLWRIGHT_CODER: "claude-code", MILLWRIGHT_CLAUDE_CODE: claudeCodeProgram },
       repository: { files: { "CLAUDE.md": "The rules of the default branch.\n" } },
       model: ({ stage, request }) => {
         if (stage === "analyse-issue") return analysis();
         const last = JSON.stringify(request.body.messages.at(-1));
-        if (stage === "write-change") {
-          if (last.includes("has been updated")) return finish("`ß` becomes `ss`.");
-          if (!last.includes("tool_result"))
-            return useTools(["Read", { file_path: "src/slugify.js" }], ["Read", { file_path: "test/slugify.test.js" }]);
-          return useTools(
-            edit("src/slugify.js", ".toLowerCase()", '.toLowerCase()\n    .replaceAll("ß", "ss")'),
-            edit(
-              "test/slugify.test.js",
-              'test("slugify drops',
-              'test("slugify spells out ß", () => {\n  assert.equal(slugify("Straße"), "strasse");\n});\n\ntest("slugify drops',
-            ),
-          );
-        }
+        if (stage === "write-change") return spellOut(request.body.messages);
         if (last.includes("tool_result")) return finish("The README says so.");
         return useTools(["Write", { file_path: "docs/slugs.md", content: "# Slugs\n\n`ß` becomes `ss`.\n" }]);
       },
@@ -60,5 +66,25 @@ test.skipIf(missing !== undefined && process.env.CI !== "true")(
     const asked = s.sentToModel().find(({ body }) => JSON.stringify(body.system).includes("stage: address-review"));
     const told = JSON.stringify(asked!.body.messages);
     for (const part of ["`ß` becomes `ss`.", "document it"]) expect(told.includes(part), part).toBe(true);
+  },
+);
+
+test.skipIf(missing !== undefined && process.env.CI !== "true")(
+  `Claude Code is asked for the simplest change when the model refuses the task${missing ? ` (${missing})` : ""}`,
+  { timeout: 240_000 },
+  async () => {
+    const stages: string[] = [];
+    s = await startScenario({
+      environment: { MILLWRIGHT_CODER: "claude-code", MILLWRIGHT_CLAUDE_CODE: claudeCodeProgram },
+      model: ({ stage, request }) => {
+        if (stage === "analyse-issue") return analysis();
+        if (stages.at(-1) !== stage) stages.push(stage);
+        if (stage === "simplest-change") return spellOut(request.body.messages);
+        return { message: { content: "That I will not do.", stop_reason: "refusal" } };
+      },
+    });
+    const run = await s.ended(s.labelIssue());
+    expect(run.outcome).toMatchObject({ kind: "ready" });
+    expect(stages).toEqual(["write-change", "simplest-change"]);
   },
 );
