@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { without } from "./test/mechanisms/without.ts";
 
 const fixtures = "test/fixtures/**";
@@ -13,6 +14,14 @@ const heavy = [
 ];
 /** `npm run mechanisms` takes one mechanism out of the source: then a test has to fail. */
 const plugins = process.env["WITHOUT"] === undefined ? [] : [without(process.env["WITHOUT"])];
+/** Vitest begins with large files; these are small and take longest, and must not be the last that one waits for. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => moduleId.includes("/test/chaos/");
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 // Unit tests need nothing but Node. Integration tests start real git, databases, sandboxes and HTTP servers, and wait for them
@@ -20,6 +29,7 @@ const patient = { testTimeout: 120_000, hookTimeout: 120_000 };
 // those that measure time with none.
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         plugins,
