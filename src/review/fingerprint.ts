@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { indentOf } from "../policy/indent.ts";
 import { compare, type Finding } from "./finding.ts";
 import { similarity, wordsOf } from "./words.ts";
 
@@ -267,16 +268,6 @@ function plainLine(line: string): string {
     .replace(/\s+/g, "")
     .replace(/['`]/g, '"')
     .replace(/[;,]+$/, "");
-}
-
-function indentOf(line: string): number {
-  let columns = 0;
-  for (const character of line) {
-    if (character === " ") columns += 1;
-    else if (character === "\t") columns += 8 - (columns % 8);
-    else break;
-  }
-  return columns;
 }
 
 const notNames = new Set(

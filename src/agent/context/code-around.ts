@@ -1,3 +1,4 @@
+import { indentOf } from "../../policy/indent.ts";
 /** Lines of a file, from 1, both included. */
 export interface Span {
   from: number;
@@ -45,16 +46,6 @@ export function spanAround(lines: readonly string[], { from, to }: Span): Span {
 
 function widened(lines: readonly string[], from: number, to: number, by: number): Span {
   return { from: Math.max(1, from - by), to: Math.min(Math.max(lines.length, 1), to + by) };
-}
-
-function indentOf(line: string): number {
-  let columns = 0;
-  for (const character of line) {
-    if (character === " ") columns += 1;
-    else if (character === "\t") columns += 8 - (columns % 8);
-    else break;
-  }
-  return columns;
 }
 
 const keywords = new Set(
