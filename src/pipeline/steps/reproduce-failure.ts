@@ -3,9 +3,9 @@ import type { Command } from "../../checks/commands.ts";
 import { distilFailure } from "../../checks/distil-failure.ts";
 import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
-import { defineStep, type StepContext, UserFacingError } from "../step.ts";
+import { defineStep, type StepContext } from "../step.ts";
 import { Base, PullFacts, Reproduction } from "./shapes.ts";
-import { runCommand } from "./support/commands.ts";
+import { requireSandbox, runCommand } from "./support/commands.ts";
 import { commandsOf, ensureEnvironment } from "./support/environment.ts";
 import { fitting } from "./support/fitting.ts";
 import { configOf, openJob } from "./support/repository.ts";
@@ -23,13 +23,7 @@ export const reproduceFailure = defineStep({
   input: z.object({ base: Base, pull: PullFacts, commands: z.array(z.string()) }),
   output: Reproduction,
   async run({ base, pull, commands: scriptsOfLogs }, deps, ctx) {
-    if (deps.sandbox.backend !== "none") {
-      const { passed, advice } = await deps.sandbox.selfTest();
-      if (!passed)
-        throw new UserFacingError(
-          `Repository code cannot be run here: ${advice ?? "the sandbox failed its self-test."}`,
-        );
-    }
+    await requireSandbox(deps);
     const job = await openJob(deps, ctx, base, { sha: pull.headSha });
     await job.reset(pull.headSha);
     const timeoutSeconds = (await configOf(deps, base)).checks.timeoutMinutes * 60;

@@ -10,9 +10,9 @@ import { verdictOf } from "../../checks/verdict.ts";
 import type { FileChange } from "../../policy/change.ts";
 import type { Job } from "../../workspace/workspace.ts";
 import type { Deps } from "../deps.ts";
-import { defineStep, type StepContext, UserFacingError } from "../step.ts";
+import { defineStep, type StepContext } from "../step.ts";
 import { Base, Change, type Checks, type CommandSummary, Ended, Environment, Reproduction } from "./shapes.ts";
-import { commandLabel, type Ran, runCommand } from "./support/commands.ts";
+import { commandLabel, type Ran, requireSandbox, runCommand } from "./support/commands.ts";
 import { commandsOf, ensureEnvironment } from "./support/environment.ts";
 import { botPerson } from "./support/people.ts";
 import { configOf, openJob } from "./support/repository.ts";
@@ -37,13 +37,7 @@ export const runChecks = defineStep({
   }),
   output: z.discriminatedUnion("kind", [z.object({ kind: z.literal("checked"), change: Change }), Ended]),
   async run({ base, environment, change, startSha, target }, deps, ctx) {
-    // Without isolation there is nothing to test: the operator chose that explicitly.
-    const selfTest: { passed: boolean; advice?: string } =
-      deps.sandbox.backend === "none" ? { passed: true } : await deps.sandbox.selfTest();
-    if (!selfTest.passed)
-      throw new UserFacingError(
-        `Repository code cannot be run here: ${selfTest.advice ?? "the sandbox failed its self-test."}`,
-      );
+    await requireSandbox(deps);
     const config = await configOf(deps, base);
     const job = await openJob(deps, ctx, base, change);
     await job.reset(change.sha);

@@ -7,7 +7,7 @@ import { readReports } from "../../../checks/read-reports.ts";
 import type { CommandResult, Tree } from "../../../sandbox/sandbox.ts";
 import type { Job } from "../../../workspace/workspace.ts";
 import type { Deps } from "../../deps.ts";
-import type { StepContext } from "../../step.ts";
+import { type StepContext, UserFacingError } from "../../step.ts";
 
 const mebibyte = 1_048_576;
 
@@ -29,6 +29,15 @@ export function treeOf(ctx: StepContext, job: Job): Tree {
     environment: { directory: job.home },
     job: { repositoryId: ctx.intent.work.repositoryId, name: ctx.runKey },
   };
+}
+
+/** Repository code runs only where the sandbox holds. Throws in words for people where it does not. */
+export async function requireSandbox({ sandbox }: Pick<Deps, "sandbox">): Promise<void> {
+  // Without isolation there is nothing to test: the operator chose that explicitly.
+  if (sandbox.backend === "none") return;
+  const { passed, advice } = await sandbox.selfTest();
+  if (!passed)
+    throw new UserFacingError(`Repository code cannot be run here: ${advice ?? "the sandbox failed its self-test."}`);
 }
 
 /** Runs one command of the repository in the sandbox at the job's tree, and reads what it reports. */
