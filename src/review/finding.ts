@@ -68,18 +68,21 @@ export type ReportedFinding = z.infer<typeof ReportedFinding>;
 export const Finding = ReportedFinding.extend({ reviewer: z.string().min(1).max(100) });
 export type Finding = z.infer<typeof Finding>;
 
-const score = z.int().min(1).max(10).nullable();
+/** One score for each dimension, and one over all. */
+export function scoresOf<S extends z.ZodType>(score: S) {
+  return z.object({
+    correctness: score,
+    security: score,
+    performance: score,
+    maintainability: score,
+    tests: score,
+    documentation: score,
+    overall: score,
+  });
+}
 
 /** A reviewer's scores; null for what it did not look at. */
-export const ReviewerScores = z.object({
-  correctness: score,
-  security: score,
-  performance: score,
-  maintainability: score,
-  tests: score,
-  documentation: score,
-  overall: score,
-});
+export const ReviewerScores = scoresOf(z.int().min(1).max(10).nullable());
 export type ReviewerScores = z.infer<typeof ReviewerScores>;
 
 /** What one reviewer answers for one group of files. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Finding, ReviewerAnswer, Severity } from "../../../review/finding.ts";
+import { Finding, ReviewerAnswer, Severity, scoresOf } from "../../../review/finding.ts";
 import { leftOutReasons } from "../../../review/group-files.ts";
 
 /** A finding of an earlier review of this pull request, from its thread, the store, or both (R6). */
@@ -78,24 +78,13 @@ export type Judged = z.infer<typeof Judged>;
 
 const reasons = ["refuted", "dismissed", "already-said", "below-floor", "over-limit"] as const;
 
-const score = z.union([z.number(), z.literal("not-scored")]);
-const ScoresShape = z.object({
-  correctness: score,
-  security: score,
-  performance: score,
-  maintainability: score,
-  tests: score,
-  documentation: score,
-  overall: score,
-});
-
 /** What `verify-findings` files: what is going to be posted. */
 export const VerifiedText = z.object({
   inline: z.array(Judged),
   inBody: z.array(Judged),
   suppressed: z.array(z.object({ candidate: Judged, reason: z.enum(reasons) })),
   counts: z.record(z.enum([...reasons, "duplicate"]), z.number().int()),
-  scores: ScoresShape,
+  scores: scoresOf(z.union([z.number(), z.literal("not-scored")])),
   /** Why the review is not whole, in one sentence for each reason; each once. */
   cuts: z.array(z.string()),
   /** Earlier findings that the change repaired, by fingerprint. */
