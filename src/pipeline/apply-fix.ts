@@ -9,8 +9,8 @@ export const applyFix: Pipeline = async (run) => {
   const { pull } = read;
   const taken = await run.step("take-offer", { base: read.base, pull });
   if (taken.kind === "ended") return taken.outcome;
-  const { base, plan, change, checks, verdict, reproduction, notes } = taken.offer;
+  const { base, plan, change } = taken.offer;
   const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
   if (published.kind === "ended") return published.outcome;
-  return run.step("report-fix", { base, pull, checks, plan, change, verdict, reproduction, published, notes });
+  return run.step("report-fix", { ...taken.offer, pull, published });
 };

@@ -57,15 +57,15 @@ export const fixCheck: Pipeline = async (run) => {
     ...{ base, pull, change, verdict: judged, reproduction: reproduction.result },
     analysis: { category, confidence, evidenceHolds, doubt: origin.flaky },
   });
-  const made = { base, pull, checks, plan, change, verdict: judged, reproduction: reproduction.result };
+  if (settled.kind === "hand-over") return handOver(settled.reason);
+  const { notes } = settled;
+  const made = { base, pull, checks, plan, change, verdict: judged, reproduction: reproduction.result, notes };
   switch (settled.kind) {
-    case "hand-over":
-      return handOver(settled.reason);
     case "offer":
-      return run.step("offer-fix", { ...made, reason: settled.reason, notes: settled.notes });
+      return run.step("offer-fix", { ...made, reason: settled.reason });
     case "publish": {
       const published = await run.step("publish-change", { base, analysis: plan, change, ontoSha: pull.headSha });
-      if (published.kind !== "ended") return run.step("report-fix", { ...made, published, notes: settled.notes });
+      if (published.kind !== "ended") return run.step("report-fix", { ...made, published });
       const { kind, reason, detail } = published.outcome;
       return kind === "failed" ? handOver(reason, detail) : published.outcome;
     }

@@ -9,7 +9,7 @@ import { FailureLog } from "./read-failure.ts";
 import { Base, ContextText, Ended, ended, FailedCheckRef, Plan, PullFacts, PullText, type Task } from "./shapes.ts";
 import { analysisKey } from "./support/analysis-key.ts";
 import { recorder, remainingBudget } from "./support/budget.ts";
-import { explanationNote, ledgerName } from "./support/check-commands.ts";
+import { explanationNote, onHead } from "./support/check-commands.ts";
 import { fileDocument, readDocument } from "./support/documents.ts";
 import { explanation } from "./support/explain-failure.ts";
 import { promptFor } from "./support/prompt.ts";
@@ -151,7 +151,7 @@ async function attemptsOf(
 ): Promise<number> {
   const counts: number[] = [];
   for (const check of checks) {
-    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    const on = onHead(ctx, pull, check);
     counts.push((await deps.store.checks.attempts(on, "fix", ctx.runKey)).count);
     await deps.store.checks.addAttempt({ ...on, runKey: ctx.runKey, kind: "fix" });
   }

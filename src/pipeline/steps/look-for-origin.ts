@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { checkOn, readsChecks } from "../../github/failed-checks.ts";
 import { rerunFailed, rerunsChecks } from "../../github/rerun.ts";
-import { neutralise } from "../../policy/neutralise.ts";
 import type { Deps } from "../deps.ts";
 import type { Outcome } from "../outcome.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, FailedCheckRef, PullFacts } from "./shapes.ts";
-import { ledgerName, resultsOf } from "./support/check-commands.ts";
+import { onHead, resultsOf } from "./support/check-commands.ts";
 import { buttonsFor } from "./support/check-voice.ts";
+import { checkNames } from "./support/fix-text.ts";
 import { configOf } from "./support/repository.ts";
 
 /** So many checks are compared: each costs up to four requests. */
@@ -33,12 +33,11 @@ export const lookForOrigin = defineStep({
     Ended,
   ]),
   async run({ base, pull, checks }, deps, ctx) {
-    const { repositoryId } = ctx.intent.work;
     const octokit = await ctx.github(readsChecks);
     const onBase: FailedCheckRef[] = [];
     const unsteady: { check: FailedCheckRef; evidence: string }[] = [];
     for (const check of checks.slice(0, maxCompared)) {
-      const on = { repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+      const on = onHead(ctx, pull, check);
       const here = await checkOn(octokit, ctx.intent.work, pull.headSha, check);
       await deps.store.checks.recordResults(resultsOf(on, here));
       const before = await checkOn(octokit, ctx.intent.work, base.baseSha, check);
@@ -48,20 +47,13 @@ export const lookForOrigin = defineStep({
         continue;
       }
       const { flakyCommits, share } = await deps.store.checks.flakiness(on);
-      const said = shown(check.name);
+      const said = checkNames([check]);
       if (here.flaky) unsteady.push({ check, evidence: `${said} failed and passed on ${pull.headSha.slice(0, 12)}.` });
       else if (flakyCommits >= flaky.commits && share >= flaky.share)
         unsteady.push({ check, evidence: `${said} failed and passed on ${flakyCommits} earlier commits.` });
     }
     const ours = checks.filter((check) => !onBase.includes(check));
-    if (ours.length === 0)
-      return ended(
-        notOurs(
-          onBase.map(({ name }) => name),
-          base,
-          pull,
-        ),
-      );
+    if (ours.length === 0) return ended(notOurs(onBase, base, pull));
     if (unsteady.length < ours.length) return { kind: "ours" as const, checks: ours };
     return (
       (await runAgain(deps, ctx, base, pull, unsteady)) ?? {
@@ -73,10 +65,10 @@ export const lookForOrigin = defineStep({
   },
 });
 
-function notOurs(names: string[], base: Base, pull: PullFacts): Outcome {
+function notOurs(checks: FailedCheckRef[], base: Base, pull: PullFacts): Outcome {
   return {
     kind: "no-change-needed",
-    reason: `${names.map(shown).join(", ")} ${names.length === 1 ? "fails" : "fail"} on the base commit too, so this pull request did not break ${names.length === 1 ? "it" : "them"}.`,
+    reason: `${checkNames(checks)} ${checks.length === 1 ? "fails" : "fail"} on the base commit too, so this pull request did not break ${checks.length === 1 ? "it" : "them"}.`,
     detail: `Looked at on \`${base.baseSha.slice(0, 12)}\`, the commit of \`${base.baseRef.replaceAll("`", "'")}\` that this pull request began at.`,
     check: { conclusion: "neutral", title: "Not this pull request's fault", buttons: buttonsFor(pull, ["rerun"]) },
   };
@@ -96,11 +88,11 @@ async function runAgain(
   const octokit = await ctx.github(rerunsChecks);
   const runs = new Set<number>();
   for (const { check } of unsteady) {
-    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    const on = onHead(ctx, pull, check);
     if ((await deps.store.checks.attempts(on, "rerun", ctx.runKey)).count >= rerunsPerCommit) return undefined;
   }
   for (const { check } of unsteady) {
-    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    const on = onHead(ctx, pull, check);
     if (check.workflowRunId === undefined || !runs.has(check.workflowRunId)) {
       if (check.workflowRunId !== undefined) runs.add(check.workflowRunId);
       const answer = await ctx.effect("rerun-check", () =>
@@ -112,13 +104,8 @@ async function runAgain(
   }
   return ended({
     kind: "no-change-needed",
-    reason: `${unsteady.map(({ check }) => shown(check.name)).join(", ")} looks flaky and was started again.`,
+    reason: `${checkNames(unsteady.map(({ check }) => check))} looks flaky and was started again.`,
     detail: unsteady.map(({ evidence }) => `- ${evidence}`).join("\n"),
     check: { conclusion: "neutral", title: "Flaky: started again", buttons: buttonsFor(pull, ["rerun"]) },
   });
-}
-
-/** A check's name is a stranger's text. */
-function shown(name: string): string {
-  return `\`${neutralise(name, { allowHosts: [], maxBytes: 200 }).replaceAll(/[`\n]/g, " ").trim()}\``;
 }

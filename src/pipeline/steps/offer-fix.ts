@@ -4,7 +4,7 @@ import { fixMarker } from "../../policy/markers.ts";
 import { neutralise } from "../../policy/neutralise.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
-import { Base, Change, FailedCheckRef, type Offer, Plan, PullFacts, Reproduction, Verdict } from "./shapes.ts";
+import { Offer, PullFacts } from "./shapes.ts";
 import { buttonsFor } from "./support/check-voice.ts";
 import { agentSummary } from "./support/describe.ts";
 import { causeOf, checkNames, verificationOf, worthALook } from "./support/fix-text.ts";
@@ -20,28 +20,17 @@ const maxPatchBytes = 20_000;
  */
 export const offerFix = defineStep({
   name: "offer-fix",
-  input: z.object({
-    base: Base,
-    pull: PullFacts,
-    checks: z.array(FailedCheckRef),
-    plan: Plan,
-    change: Change,
-    verdict: Verdict,
-    reproduction: Reproduction,
-    /** What else is worth a look. */
-    notes: z.array(z.string()).max(10),
-    reason: z.string(),
-  }),
+  input: Offer.extend({ pull: PullFacts, reason: z.string() }),
   output: Outcome,
-  async run({ base, pull, checks, plan, change, verdict, reproduction, notes, reason }, deps, ctx) {
+  async run({ pull, reason, ...made }, deps, ctx) {
+    const { base, checks, plan, change, verdict, reproduction, notes } = made;
     const { repositoryId, owner, repo } = ctx.intent.work;
-    const content: Offer = { base, checks, plan, change, verdict, reproduction, notes };
     await deps.store.offers.put({
       runKey: ctx.runKey,
       repositoryId,
       pullNumber: pull.number,
       headSha: pull.headSha,
-      content,
+      content: made,
     });
     const job = await openJob(deps, ctx, base, change);
     const patch = await job.diff(pull.headSha, change.sha, maxPatchBytes);

@@ -6,7 +6,7 @@ import { type FailedCheck, failedChecks, readsChecks } from "../../github/failed
 import type { Deps } from "../deps.ts";
 import { defineStep, type StepContext } from "../step.ts";
 import { Base, Ended, ended, FailedCheckRef, PullFacts } from "./shapes.ts";
-import { failedChecksNote, ledgerName, resultIdOf } from "./support/check-commands.ts";
+import { failedChecksNote, onHead, resultIdOf } from "./support/check-commands.ts";
 import { beginCheckRun } from "./support/check-voice.ts";
 import { fileDocument } from "./support/documents.ts";
 import { fitting } from "./support/fitting.ts";
@@ -24,8 +24,9 @@ export const FailureLog = z.object({ checks: z.array(z.string()), log: z.string(
 
 /**
  * Reads what fails on the pinned head now, distils its logs and counts the failures (F2, F3). A check that another run
- * looked into since it failed is left out, all are while a fix for this head waits for a decision, and so is, unless a person asks, one that has not failed often enough. Only where
- * something is left the check run begins, so that the buttons of an earlier run at this head stay. Safe to repeat.
+ * looked into since it failed is left out, all are while a fix for this head waits for a decision, and so is, unless a person
+ * asks, one that has not failed often enough. Only where something is left the check run begins, so that the buttons of an
+ * earlier run at this head stay. Safe to repeat.
  */
 export const readFailure = defineStep({
   name: "read-failure",
@@ -52,9 +53,12 @@ export const readFailure = defineStep({
     if (failing.length === 0)
       return ended({ kind: "no-change-needed", reason: "No check of this head fails now that could be looked into." });
     const isState = ctx.intent.trigger.kind === "state";
-    const { repositoryId } = ctx.intent.work;
     // The comment and the check run of this head have its patch and its buttons. A fork's has no button.
-    if (isState && !pull.fork && (await deps.store.offers.waits(repositoryId, pull.number, pull.headSha)))
+    if (
+      isState &&
+      !pull.fork &&
+      (await deps.store.offers.waits(ctx.intent.work.repositoryId, pull.number, pull.headSha))
+    )
       return ended({ kind: "no-change-needed", reason: "A fix for this head waits for a decision." });
     const asked = await checksToLookInto(deps, ctx, base, pull, failing);
     if (asked.length === 0)
@@ -120,7 +124,7 @@ async function checksToLookInto(
   const wasAsked = ctx.intent.trigger.kind !== "state";
   const chosen: FailedCheck[] = [];
   for (const check of failing) {
-    const on = { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: pull.headSha };
+    const on = onHead(ctx, pull, check);
     const at = new Date(check.completedAt ?? ctx.intent.at);
     await deps.store.checks.recordResults([{ ...on, resultId: resultIdOf(check), passed: false, at }]);
     const { lastAt } = await deps.store.checks.attempts(on, "fix", ctx.runKey);

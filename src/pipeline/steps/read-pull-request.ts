@@ -15,8 +15,8 @@ import { credential, opaquePaths, repositoryRef, subjectNumber, whyUnfit } from 
 
 /**
  * Pins head, merge base and default branch of a pull request that exists already, and begins the check run that tells what
- * becomes of a review or of a fix that is applied. Ends where the configuration on the default branch does not switch this pipeline on, its author policy says
- * no, or the head has moved on: after a state silently, because nobody asked. Safe to repeat.
+ * becomes of a review or of a fix that is applied. Ends where the configuration on the default branch does not switch this
+ * pipeline on, its author policy says no, or the head has moved on: after a state silently, because nobody asked. Safe to repeat.
  */
 export const readPullRequest = defineStep({
   name: "read-pull-request",

@@ -1,10 +1,9 @@
-import { z } from "zod";
 import { putComment } from "../../github/comments.ts";
 import { fixMarker } from "../../policy/markers.ts";
 import { neutralise } from "../../policy/neutralise.ts";
 import { Outcome } from "../outcome.ts";
 import { defineStep } from "../step.ts";
-import { Base, Change, FailedCheckRef, Plan, Published, PullFacts, Reproduction, Verdict } from "./shapes.ts";
+import { type FailedCheckRef, Offer, Published, PullFacts, type Reproduction } from "./shapes.ts";
 import { agentSummary } from "./support/describe.ts";
 import { causeOf, checkNames, verificationOf, worthALook } from "./support/fix-text.ts";
 import { place } from "./support/repository.ts";
@@ -12,18 +11,7 @@ import { place } from "./support/repository.ts";
 /** Says on the pull request what was pushed and how it was verified; the attempts at this head count for the new one. Safe to repeat. */
 export const reportFix = defineStep({
   name: "report-fix",
-  input: z.object({
-    base: Base,
-    pull: PullFacts,
-    checks: z.array(FailedCheckRef),
-    plan: Plan,
-    change: Change,
-    verdict: Verdict,
-    reproduction: Reproduction,
-    /** What else is worth a look. */
-    notes: z.array(z.string()).max(10),
-    published: Published,
-  }),
+  input: Offer.extend({ pull: PullFacts, published: Published }),
   output: Outcome,
   async run({ pull, checks, plan, change, verdict, reproduction, notes, published }, deps, ctx) {
     await deps.store.checks.followPush(ctx.intent.work.repositoryId, pull.headSha, published.sha);

@@ -42,7 +42,7 @@ export const settleFix = defineStep({
         kind: "hand-over" as const,
         reason: `The fix that was tried does not make the checks pass: ${failure.summary}`,
       };
-    const { fix, ...config } = await configOf(deps, base);
+    const config = await configOf(deps, base);
     const job = await openJob(deps, ctx, base, change);
     const files = await job.changes(pull.headSha, change.sha);
     const whyUnverified = whyNotVerified(change, reproduction);
@@ -56,13 +56,13 @@ export const settleFix = defineStep({
           guard: verdict.decision,
           fork: pull.fork,
           onDefaultBranch: pull.onDefaultBranch,
-          ciWaits: ciWaitsFor({ fix, ...config }, base),
+          ciWaits: ciWaitsFor(config, base),
           paths: files.flatMap(({ path, previousPath }) => [
             path,
             ...(previousPath === undefined ? [] : [previousPath]),
           ]),
         },
-        fix,
+        config.fix,
       );
     const notes = changedExports(files)
       .slice(0, 10)

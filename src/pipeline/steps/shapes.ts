@@ -227,7 +227,7 @@ export const Task = z.discriminatedUnion("kind", [
 ]);
 export type Task = z.infer<typeof Task>;
 
-/** What `apply-fix` needs to push a fix that was offered. */
+/** A fix that was made: all that pushing it and telling of it need. */
 export const Offer = z.object({
   base: Base,
   checks: z.array(FailedCheckRef),
@@ -235,6 +235,7 @@ export const Offer = z.object({
   change: Change,
   verdict: Verdict,
   reproduction: Reproduction,
+  /** What else is worth a look. */
   notes: z.array(z.string()).max(10),
 });
 export type Offer = z.infer<typeof Offer>;

@@ -5,17 +5,21 @@ import { checkOn, pullsOfCommit, readsChecks } from "../../../github/failed-chec
 import { rerunFailed, rerunsChecks } from "../../../github/rerun.ts";
 import { countsAsFailed, countsAsPassed } from "../../../policy/check-conclusion.ts";
 import { replyMarker } from "../../../policy/markers.ts";
+import type { CheckOnCommit } from "../../../store/store.ts";
 import type { Deps } from "../../deps.ts";
 import { type CommandWord, checkRunNames } from "../../intent.ts";
 import type { Outcome } from "../../outcome.ts";
 import type { StepContext } from "../../step.ts";
-import { FailedCheckRef } from "../shapes.ts";
+import { FailedCheckRef, type PullFacts } from "../shapes.ts";
 import { currentConfiguration } from "./configuration.ts";
 import { place } from "./repository.ts";
 
 /** Notes of a run of `fix-check` that its buttons are answered from. */
 export const failedChecksNote = "failed-checks";
 export const explanationNote = "explanation";
+
+/** What tells one check from another. */
+type NamedCheck = Pick<FailedCheckRef, "kind" | "appSlug" | "name">;
 
 type CheckCommand = Extract<CommandWord, "reject-fix" | "rerun" | "explain" | "check-failed" | "check-passed">;
 
@@ -68,8 +72,13 @@ async function rememberPassed(deps: Deps, ctx: StepContext): Promise<Outcome> {
   return answered("Remembered.");
 }
 
+/** A check on the pull request's head, as the ledger has it. */
+export function onHead(ctx: StepContext, { headSha }: Pick<PullFacts, "headSha">, check: NamedCheck): CheckOnCommit {
+  return { repositoryId: ctx.intent.work.repositoryId, checkName: ledgerName(check), sha: headSha };
+}
+
 /** The name of a check in the ledger: two Apps may have a check of one name. */
-export function ledgerName({ kind, appSlug, name }: Pick<FailedCheckRef, "kind" | "appSlug" | "name">): string {
+export function ledgerName({ kind, appSlug, name }: NamedCheck): string {
   return `${kind}:${appSlug}:${name}`.replaceAll("\0", "");
 }
 
@@ -78,7 +87,7 @@ export function resultIdOf(answer: { kind: FailedCheckRef["kind"]; id: number; c
   return answer.kind === "check" ? `${answer.id}:${answer.completedAt ?? ""}` : String(answer.id);
 }
 
-function checkOf(checkName: string): Pick<FailedCheckRef, "kind" | "appSlug" | "name"> {
+function checkOf(checkName: string): NamedCheck {
   const [kind = "", appSlug = "", ...name] = checkName.split(":");
   return { kind: FailedCheckRef.shape.kind.parse(kind), appSlug, name: name.join(":") };
 }
