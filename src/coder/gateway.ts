@@ -12,9 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Fault } from "../agent/loop/faults.ts";
 import { Ledger } from "../agent/loop/ledger.ts";
-import { countsOf } from "../agent/loop/usage.ts";
-import type { Budget, CallRecord, ModelFailure, RecordCall, Usage } from "../agent/model.ts";
-import { dollarsOf, type Price } from "../agent/prices.ts";
+import { callRecord, countsOf } from "../agent/loop/usage.ts";
+import type { Budget, ModelFailure, RecordCall, Usage } from "../agent/model.ts";
+import type { Price } from "../agent/prices.ts";
 import type { ModelSettings } from "../config/models.ts";
 import { estimateTokens } from "../policy/tokens.ts";
 import { AnswerReader } from "./answer-reader.ts";
@@ -349,19 +349,17 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       answers += 1;
       lastStop = stopReason;
     }
-    const record: CallRecord = {
-      provider: upstream.provider,
-      model: upstream.models.find((name) => name === model) ?? upstream.models[0] ?? "unknown",
-      prompt: options.prompt.name,
-      promptVersion: options.prompt.version,
-      inputTokens: tokens.inputTokens,
-      outputTokens: tokens.outputTokens,
-      cacheReadTokens: tokens.cacheReadTokens,
-      cacheWriteTokens: tokens.cacheWrite5mTokens + tokens.cacheWrite1hTokens,
-      costUsd: dollarsOf(tokens, upstream.price),
-      durationMs: Date.now() - startedAt,
-      ending: whole ? (stopReason ?? "none") : how === "aborted" ? "aborted" : "transient",
-    };
+    const record = callRecord(
+      {
+        provider: upstream.provider,
+        model: upstream.models.find((name) => name === model) ?? upstream.models[0] ?? "unknown",
+        prompt: options.prompt,
+        price: upstream.price,
+        startedAt,
+        ending: whole ? (stopReason ?? "none") : how === "aborted" ? "aborted" : "transient",
+      },
+      tokens,
+    );
     await options.record(record);
   }
 

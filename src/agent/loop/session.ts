@@ -1,10 +1,10 @@
 import { estimateJsonTokens } from "../../policy/tokens.ts";
 import type { ModelFacts } from "../known-models.ts";
-import type { Budget, CallRecord, Prompt, RecordCall } from "../model.ts";
-import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
+import type { Budget, Prompt, RecordCall } from "../model.ts";
+import type { Price, TokenCounts } from "../prices.ts";
 import { type Fault, lasting } from "./faults.ts";
 import type { Ledger } from "./ledger.ts";
-import { countsOf } from "./usage.ts";
+import { callRecord, countsOf } from "./usage.ts";
 import { NoModelError } from "./watched-fetch.ts";
 import type { Attempt, Reply, Wire } from "./wire.ts";
 
@@ -129,19 +129,8 @@ async function record(
   ending: string,
 ): Promise<void> {
   job.ledger.add(counts);
-  const call: CallRecord = {
-    provider: session.provider,
-    model: session.model,
-    prompt: job.prompt.name,
-    promptVersion: job.prompt.version,
-    inputTokens: counts.inputTokens,
-    outputTokens: counts.outputTokens,
-    cacheReadTokens: counts.cacheReadTokens,
-    cacheWriteTokens: counts.cacheWrite5mTokens + counts.cacheWrite1hTokens,
-    costUsd: dollarsOf(counts, session.price),
-    durationMs: Date.now() - startedAt,
-    ending,
-  };
+  const { provider, model, price } = session;
+  const call = callRecord({ provider, model, price, prompt: job.prompt, startedAt, ending }, counts);
   await job.record(call);
 }
 

@@ -1,4 +1,5 @@
-import type { TokenCounts } from "../prices.ts";
+import type { CallRecord } from "../model.ts";
+import { dollarsOf, type Price, type TokenCounts } from "../prices.ts";
 
 /** More than any request can have: a figure beyond it is a mistake of the server and must not break the sums. */
 const mostTokens = 1_000_000_000;
@@ -25,6 +26,34 @@ export function countsOf(usage: unknown, estimate: { promptTokens: number; outpu
 /** Tokens of the prompt, wherever they came from. */
 export function promptTokens(counts: TokenCounts): number {
   return counts.inputTokens + counts.cacheReadTokens + counts.cacheWrite5mTokens + counts.cacheWrite1hTokens;
+}
+
+/** A call as it is stored: who was asked with which prompt, what it took, and how it ended. */
+export function callRecord(
+  call: {
+    provider: string;
+    model: string;
+    prompt: { name: string; version: string };
+    price: Price;
+    startedAt: number;
+    ending: string;
+  },
+  counts: TokenCounts,
+): CallRecord {
+  const { provider, model, prompt, price, startedAt, ending } = call;
+  return {
+    provider,
+    model,
+    prompt: prompt.name,
+    promptVersion: prompt.version,
+    inputTokens: counts.inputTokens,
+    outputTokens: counts.outputTokens,
+    cacheReadTokens: counts.cacheReadTokens,
+    cacheWriteTokens: counts.cacheWrite5mTokens + counts.cacheWrite1hTokens,
+    costUsd: dollarsOf(counts, price),
+    durationMs: Date.now() - startedAt,
+    ending,
+  };
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
